@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from backstop.config import default_text, parse_venue
+from backstop.core.events import AdlPolicy
+from backstop.core.instruments import AdlRules, VenueRules
 from benchmarks.one_market import (
     DIFFERENCES,
     FUND_ATOMS,
@@ -20,6 +23,7 @@ from benchmarks.one_market import (
     lrvx_version,
     mark_events,
     not_run,
+    one_tier_rules,
     open_book,
 )
 
@@ -28,6 +32,25 @@ UNIT = "times faster than lrvx, a fall of 10 % in one mark"
 BAR = 100
 FALL = 0.10
 REPEATS = 5
+
+
+def _as_they_are(rules: VenueRules) -> VenueRules:
+    return rules
+
+
+def _pro_rata(rules: VenueRules) -> VenueRules:
+    """ADL by lots, without a least part and without a bound on how many are asked."""
+    return rules._replace(adl_policy=AdlPolicy.PRO_RATA, adl=AdlRules())
+
+
+def _bundled_breakers(rules: VenueRules) -> VenueRules:
+    """The breakers of the bundled venue file, with the thresholds of its first market."""
+    bundled = parse_venue(default_text(), "bundled venue").rules
+    of_market = [
+        name for name in bundled.markets[0]._fields if name.startswith(("price_throttle", "price_halt", "price_exit", "flow_", "guard_"))
+    ]
+    thresholds = {name: getattr(bundled.markets[0], name) for name in of_market}
+    return rules._replace(breakers=bundled.breakers, markets=tuple(market._replace(**thresholds) for market in rules.markets))
 
 
 class _Case(NamedTuple):
@@ -40,23 +63,28 @@ class _Case(NamedTuple):
     repeats: int
     #: Whether the bar is asked of it too.
     has_bar: bool
+    #: What its rules have that those of the other crashes have not.
+    changed: Callable[[VenueRules], VenueRules] = _as_they_are
 
 
 def _cases(small: bool) -> list[_Case]:
-    """Return the crashes; the last has an empty fund, so that ADL closes whom the book cannot."""
+    """Return the crashes; some have an empty fund, so that ADL closes whom the book cannot."""
     if small:
         return [_Case("one mark", 5_000, 1, FUND_ATOMS, 1, False), _Case("one mark, fund empty", 2_000, 1, 1, 1, False)]
     return [
         _Case("one mark", 1_000_000, 1, FUND_ATOMS, REPEATS, True),
         _Case("100 marks", 100_000, 100, FUND_ATOMS, REPEATS, True),
         _Case("100 marks", 400_000, 100, FUND_ATOMS, REPEATS, True),
-        _Case("one mark, fund empty", 10_000, 1, 1, 1, False),
+        _Case("100 marks, bundled breakers", 400_000, 100, FUND_ATOMS, REPEATS, False, _bundled_breakers),
+        _Case("one mark, fund empty", 10_000, 1, 1, REPEATS, False),
+        _Case("one mark, fund empty, pro rata without a least part", 10_000, 1, 1, REPEATS, False, _pro_rata),
     ]
 
 
 def _figures(name: str, here: Crash, there: float, fell: int, paid: float, equal: bool) -> dict[str, Any]:
     each = here.seconds / max(1, len(here.defaulters)) * 1e6
     return {
+        f"{name}: engine, nanoseconds per effect": here.seconds / max(1, here.effects) * 1e9,
         f"{name}: defaults here, lrvx": f"{len(here.defaulters)}, {fell}",
         f"{name}: defaulters equal": equal,
         f"{name}: engine, seconds": here.seconds,
@@ -74,7 +102,7 @@ def _run(case: _Case, say: Callable[[str], None]) -> tuple[float, bool, dict[str
     name = f"{case.name}, {case.accounts:,} accounts"
     book = open_book(case.accounts, SEED)
     ticks = fall_ticks(FALL, case.marks)
-    desk = Desk(book, deep(book), case.fund_atoms)
+    desk = Desk(book, deep(book), case.fund_atoms, case.changed(one_tier_rules(case.accounts)))
     here = desk.median_crash(mark_events(ticks, START_NS), case.repeats)
     clean = desk.is_clean()
     del desk

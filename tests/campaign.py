@@ -86,7 +86,9 @@ def compare_stream(seed: int, profile: str = "") -> Difference | None:
         message = _first_difference(event, take_effects(state), expected)
         if message:
             return seen(place, message)
-        if place % 16 == 15 and state_digest(state) != reference.digest():
+        # What a hold of the price guard remembers soon goes, and may never show in an effect.
+        holds = any(effect.kind == EffectKind.GUARD for effect in expected)
+        if (holds or place % 16 == 15) and state_digest(state) != reference.digest():
             return seen(place, "the state digests differ")
     if state_digest(state) != reference.digest():
         return seen(len(events), "the state digests differ")

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from backstop.compiled import kernel
-from backstop.core.columns import OWNER_FIRST, PARKED, PARKED_TURN
+from backstop.core.columns import OWNER_FIRST, PARKED
 from backstop.core.events import HOUSE_FIRST_MARKET, NEVER_NS, NONE, EffectArray, EffectKind, Health, Stage
 from backstop.core.instruments import LimitRules, TierRules
 from backstop.core.ledger import open_position_row
@@ -137,7 +137,7 @@ def process(run_rounds: Callable[[State], None], state: State, touched: range) -
     run_rounds(state)
     assert totals(state) == before
     assert int(state.engine[0].parked_now) == 0
-    assert not state.columns[PARKED_TURN].any()
+    assert not state.defaults["parked_turn"].any()
     effects = state.effects[: int(state.engine[0].effects_now)].copy()
     accounts = range(int(state.engine[0].accounts_now))
     trades = effects[effects["kind"] == EffectKind.TRADE]
@@ -206,7 +206,7 @@ def test_an_account_that_netting_brings_into_default_comes_with_the_others(run_r
 def test_an_account_that_the_turn_is_not_for_any_more_starts_again(run_rounds: Callable[[State], None]) -> None:
     """It stands at the turn as if it had come there insolvent; it is solvent, so ADL has it."""
     state = toy_state([Holding(60, 10), Holding(50_000, -10)], from_health=Health.INSOLVENT)
-    state.columns[PARKED, 0], state.columns[PARKED_TURN, 0], state.engine[0].parked_now = 0, 1, 1
+    state.columns[PARKED, 0], state.defaults[0].parked_turn, state.engine[0].parked_now = 0, 1, 1
     outcome = process(run_rounds, state, range(0))
     assert outcome.calls == []
     assert outcome.traded[0] == [NONE]

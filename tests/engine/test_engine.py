@@ -19,6 +19,7 @@ import backstop
 import backstop.engine
 from backstop import Engine, Venue
 from backstop.core.engine import step
+from backstop.core.events import NONE, EventKind
 from backstop.core.kinds import EFFECT_VIEWS, EVENT_VIEWS
 from backstop.core.parameter_table import PARAMETERS
 from backstop.core.state import new_state
@@ -38,6 +39,7 @@ from backstop.engine import (
     TransferEvent,
     UnknownAccountError,
     event,
+    event_rows,
 )
 from backstop.engine.inputs import rows_of
 from backstop.journal import JournalDamaged, JournalError
@@ -76,6 +78,18 @@ def test_events_of_a_full_buffer_are_applied_all() -> None:
     effects = engine.apply(rows)
     assert len(effects) == 5_000 > len(engine._state.effects)
     assert effects["seq"].tolist() == list(range(5_000))
+
+
+def test_only_an_account_that_names_a_market_is_a_pocket() -> None:
+    """One without a market, made by ``event`` or in a row of ``event_rows``, is none; one of market 0 is."""
+    engine = Engine(VENUE_OF_IT)
+    engine.apply([event(AccountEvent, 1, account=0, owner=0)])
+    rows = event_rows(1)
+    assert (rows["market"].tolist(), rows["account"].tolist()) == ([NONE], [NONE])
+    rows["seq"], rows["time_ns"], rows["kind"], rows["account"], rows["other"] = engine.last_seq + 1, 2, EventKind.ACCOUNT, 1, 1
+    engine.apply(rows)
+    engine.apply([event(AccountEvent, 3, account=2, owner=2, market=BTC)])
+    assert engine._state.pocket_markets[:3].tolist() == [NONE, NONE, 0]
 
 
 def test_an_account_in_words() -> None:

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from backstop.cli import app
 from backstop.cli.exits import FAILED, OK
-from backstop.core.events import EventKind
+from backstop.core.events import EffectKind, EventKind, Health
+from backstop.core.instruments import BreakerRules
 from backstop.core.state import new_state
 from backstop.explain import rules_at
 from backstop.journal import JournalError
@@ -98,3 +99,29 @@ def test_explain_works_with_the_rules_of_the_moment() -> None:
     found = explained_of(venue(depth_share_ppm=125_000), both.events)
     assert found.checks_failed == []
     assert found.checks_made > 10
+
+
+def test_what_a_timer_does_before_a_change_goes_by_the_rule_of_before() -> None:
+    """A print that the guard held becomes the mark in the event in which the warning level falls from
+    150 % to 120 %: at 980 an account with 65 against 49 is warned first, and healthy after the change.
+    """
+    rules = venue(market={"guard_jump_ppm": 15_000, "guard_volume_lots": 10}, breakers=BreakerRules(guard_hold_ns=10 * SECOND))
+    both = Both(rules)
+    both.send(EventKind.MARK, market=0, price_ticks=1_000)
+    both.open(85, lots=1)
+    both.open(100_000, lots=-1)
+    both.send(EventKind.VOLUME, market=0, lots=1)
+    both.send(EventKind.MARK, market=0, price_ticks=980)
+    released_ns = both.time_ns + 10 * SECOND
+    both.change("levels.warning_ratio_ppm", 1_200_000, released_ns)
+    both.time_ns = released_ns - SECOND
+    told = [(row.kind, row.code) for row in both.send(EventKind.CLOCK) if row.kind in (EffectKind.HEALTH, EffectKind.PARAMETER)]
+    assert told == [
+        (EffectKind.HEALTH, Health.WARNED),
+        (EffectKind.PARAMETER, NUMBERS["levels.warning_ratio_ppm"]),
+        (EffectKind.HEALTH, Health.HEALTHY),
+    ]
+    found = explained_of(rules, both.events)
+    assert found.checks_failed == []
+    (decision,) = (each for each in found.decisions if each.time_ns == released_ns)
+    assert [fact.kind for fact in decision.facts].count("health") == 2

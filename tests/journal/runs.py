@@ -17,6 +17,7 @@ from backstop.config import Venue, parse_venue
 from backstop.core.digest import state_digest
 from backstop.core.engine import step
 from backstop.core.events import EFFECT, EVENT, FUND, NONE, EffectArray, EffectKind, EventArray, EventKind
+from backstop.core.parameter_table import PARAMETERS
 from backstop.core.state import State, new_state
 from backstop.journal import Journal, Manifest, Names
 from backstop.journal.snapshot import Snapshot, take_snapshot
@@ -148,8 +149,18 @@ class _Run:
         return Chunk(events, effects, digest, take_snapshot(self.state, digest))
 
 
+#: Rules of ``changed_crash``: batch in which each changes, key, value; of BTC and its first tier where the
+#: rule is of one.
+CHANGES = ((2, "tier.maintenance_rate_ppm", 25_000), (3, "venue.adl_policy", 3), (4, "tier.maintenance_rate_ppm", 15_000))
+
+
+def changed_crash() -> tuple[Chunk, ...]:
+    """Run the crash with rules that change in the middle of it."""
+    return crash(changes=CHANGES)
+
+
 @cache
-def crash(batches: int = 7) -> tuple[Chunk, ...]:
+def crash(batches: int = 7, changes: tuple[tuple[int, str, int], ...] = ()) -> tuple[Chunk, ...]:
     """Run the crash and return its batches; the marks fall by 30 % and come back."""
     rng = Random(7)
     run = _Run(new_state(venue().rules))
@@ -169,6 +180,9 @@ def crash(batches: int = 7) -> tuple[Chunk, ...]:
             run.send(EventKind.FILL, account=account, other=account + 1, market=market, lots=lots, price_ticks=marks[market])
     chunks = [run.cut()]
     for batch in range(1, batches):
+        for _, key, value in (change for change in changes if change[0] == batch):
+            number = next(rule.number for rule in PARAMETERS.values() if rule.key == key)
+            run.send(EventKind.PARAMETER, code=number, market=0, amount=value)
         for _ in range(12):
             run.time_ns += SECOND
             for market in (0, 1):

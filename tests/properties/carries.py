@@ -87,8 +87,8 @@ def carries_scan(moment: Moment) -> Findings:
         carried = mirror.carried_by(number)
         if carried and account.health not in (Health.DISTRESSED, Health.CLOSE_OUT):
             yield f"account {number} is {Health(account.health).name}, {carried} are reserved to carry it"
-        if int(state.carry_until[number]) != account.carry_until:
-            yield f"account {number}: carried until {state.carry_until[number]}, told {account.carry_until}"
+        if int(state.defaults[number].carry_until_ns) != account.carry_until:
+            yield f"account {number}: carried until {state.defaults[number].carry_until_ns}, told {account.carry_until}"
     for group, fund in enumerate(state.funds):
         if int(fund.carried) != mirror.carried_in(group):
             yield f"fund {group} carries {fund.carried}, told {mirror.carried_in(group)}"

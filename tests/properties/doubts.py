@@ -20,7 +20,7 @@ def note_waits(mirror: Mirror, state: State, now: int) -> None:
     """Take what the engine's rows say before an event of time that accounts waited for doubt: no effect
     says so.
     """
-    for account, (waited, since) in zip(mirror.accounts, state.doubts.tolist(), strict=False):
+    for account, (waited, since) in zip(mirror.accounts, state.defaults[["doubt_ns", "doubt_since_ns"]].tolist(), strict=False):
         account.doubt_ns = min(mirror.rules.breakers.doubt_max_ns, waited + (now - since if since >= 0 else 0))
 
 

@@ -16,7 +16,9 @@ import pytest
 
 from backstop.config import Venue, parse_venue
 from backstop.core.events import EFFECT, EVENT, Cause, EventKind, Health
+from backstop.core.instruments import VenueRules
 from backstop.core.kinds import AdlFillEffect, HealthEffect, PostingEffect
+from backstop.core.parameter_table import PARAMETERS, changed, replaced
 from backstop.journal import open_journal
 from backstop.reference.records import events_array
 from backstop.runs.liquidations import HOUR_NS, Holding, MarkPath, Verdict
@@ -72,6 +74,47 @@ def test_what_stands_at_the_first_closing_counts(ticks: int, verdict: Verdict) -
     path = path_of((0, 0, 990_000), (1, 0, ticks), (2, 0, 985_000 if verdict is Verdict.RECOVERS else 994_950))
     assert path.verdict(Holding(1, SECOND, LONG, ((0, 1000),))) is verdict
     assert path.verdict(Holding(0, 0, LONG, ((0, 1000),))) is verdict
+
+
+#: Number and place of the maintenance rate of the first tier of BTC.
+RATE = next(number for number, rule in PARAMETERS.items() if rule.key == "tier.maintenance_rate_ppm")
+
+
+def with_rate(rate_ppm: int) -> VenueRules:
+    return changed(small_venue().rules, RATE, market=0, entry=0, value=rate_ppm)
+
+
+def test_an_account_left_alone_is_measured_by_the_rules_in_force() -> None:
+    """At 99,000 it has 500 of the 990 that it needs. Half a percent needs 495: it is back at once. From
+    two percent on it would need four times as much, but relief keeps what it needs at 1 % of the notional.
+    """
+    path = path_of((0, 0, 990_000))
+    path.turn(1, 5 * SECOND, with_rate(5_000))
+    assert path.verdict(Holding(0, 0, LONG, ((0, 1000),))) is Verdict.RECOVERS
+    assert path.verdict(Holding(1, 5 * SECOND, LONG - 6 * USDT, ((0, 1000),))) is Verdict.UNDECIDED
+    path = path_of((0, 0, 990_000))
+    path.turn(1, 5 * SECOND, with_rate(20_000))
+    path.take(*(np.array([value]) for value in (2, 6 * SECOND, 0, 994_950)))
+    # Whose default began under the higher rate needs 1,989.90, and has 995.
+    assert path.verdict(Holding(0, 0, LONG, ((0, 1000),))) is Verdict.RECOVERS
+    assert path.verdict(Holding(1, 5 * SECOND, LONG, ((0, 1000),))) is Verdict.UNDECIDED
+    assert path.verdict(Holding(1, 5 * SECOND, LONG, ((0, 1000),), ((0, 500_000),))) is Verdict.RECOVERS
+
+
+def test_a_change_after_the_hour_saves_nobody() -> None:
+    path = path_of((0, 0, 990_000), (HOUR, 0, 990_000))
+    path.turn(2, HOUR_NS + 1, with_rate(5_000))
+    assert path.verdict(Holding(0, 0, LONG, ((0, 1000),))) is Verdict.FALLS
+
+
+def test_lots_in_a_market_that_is_settled_are_money_from_then_on() -> None:
+    """Settled at 99,000, a mark of the market when it is listed anew says nothing of them."""
+    path = path_of((0, 0, 990_000), (1, 1, 7_000))
+    path.turn(2, 5 * SECOND, replaced(small_venue().rules, 0, is_listed=0))
+    path.turn(3, 6 * SECOND, small_venue().rules)
+    path.take(*(np.array([value]) for value in (4, 6 * SECOND, 0, 100)))
+    # 500 of money is left, which no margin is asked for.
+    assert path.verdict(Holding(0, 0, LONG, ((0, 1000),))) is Verdict.RECOVERS
 
 
 def plainly(venue: Venue, marks: list[tuple[int, int, int]], holding: Holding) -> Verdict:

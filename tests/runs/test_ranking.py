@@ -120,7 +120,7 @@ def test_the_command_names_rank_lights_and_policy(journal: Path) -> None:
     assert "account   trader-1, at seq 200" in result.output
     assert "BTC/USDT:USDT" in result.output
     assert "lights    " in result.output
-    assert "this venue deleverages by capped_pro_rata" in result.output
+    assert "this venue then deleverages by capped_pro_rata" in result.output
 
 
 def test_the_command_agrees_with_the_ranks(journal: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from backstop.core.events import NONE, Answer, BookSide, EffectKind, EventKind, Operator, Transfer, fund_of
 from backstop.core.instruments import VenueRules
 from backstop.core.parameter_table import PARAMETERS, ListedRule, Scope
+from backstop.reference.arithmetic import sign
 from backstop.reference.engine import Effect, Event, ReferenceEngine
 from backstop.reference.refusals import after_withdrawal, held_loss, held_margin
 from backstop.reference.shortfalls import held_gains_of
@@ -24,6 +25,7 @@ __all__ = ["make_stream", "profile_of"]
 
 PPM = 1_000_000
 NUMBERS = {rule.key: number for number, rule in PARAMETERS.items()}
+FLOW_KEYS = [key for key in NUMBERS if key.endswith((".flow_throttle", ".flow_halt"))]
 
 
 def profile_of(seed: int) -> str:
@@ -255,6 +257,13 @@ class Writer:
         breaker, jump_ppm = self.state.breakers[market], self.rules.markets[market].guard_jump_ppm or 50_000
         known = [self.state.markets[market].mark, breaker.reference, breaker.held, breaker.held_first, breaker.rival]
         anchor = rng.choice([ticks for ticks in known if ticks] or [self.setting.price_ticks])
+        if breaker.rival and rng.random() < 0.3:
+            # It drifts away from its first print, each step within a jump.
+            away = sign(breaker.rival - breaker.rival_first) or rng.choice((-1, 1))
+            for _ in range(2):
+                ticks = breaker.rival + away * breaker.rival * jump_ppm * 4 // (5 * PPM)
+                self.send(EventKind.MARK, market=market, price_ticks=self.price(ticks))
+            return
         move_ppm = rng.choice((0, 0, rng.randint(-jump_ppm, jump_ppm), rng.choice((-1, 1)) * rng.randint(jump_ppm, 3 * jump_ppm)))
         self.send(EventKind.MARK, market=market, price_ticks=self.price(anchor + anchor * move_ppm // PPM))
 
@@ -674,6 +683,9 @@ def _parameter(writer: Writer) -> None:
     rng = writer.rng
     changeable = [each for each in PARAMETERS.values() if not each.parameter.is_fixed]
     rule = rng.choice(changeable if rng.random() < 0.9 else list(PARAMETERS.values()))
+    # What is dirty then is seen only where breakers count flow at all.
+    if "flow" in writer.setting.breakers and rng.random() < 0.3:
+        rule = PARAMETERS[NUMBERS[rng.choice(FLOW_KEYS)]]
     donor = make_rules(writer.setting)
     market, group, provider = (rng.randrange(max(1, count)) for count in (len(donor.markets), len(donor.funds), len(donor.providers)))
     part = 2 * group + rng.randint(0, 1)

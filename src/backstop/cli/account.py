@@ -93,7 +93,7 @@ def _ranks(past: Past, account: int, symbol: str | None) -> list[dict[str, Any]]
 def _policy(past: Past) -> str:
     from backstop.core.events import AdlPolicy
 
-    return AdlPolicy(past.venue.rules.adl_policy).name.lower()
+    return AdlPolicy(past.rules.adl_policy).name.lower()
 
 
 def _as_object(past: Past, account: int, ranks: list[dict[str, Any]]) -> dict[str, Any]:
@@ -123,4 +123,4 @@ def _print(past: Past, account: int, ranks: list[dict[str, Any]]) -> None:
         tell(f"score     {place['score_ppm'] / 1e6:.6f}, class {place['adl_class']}, quantity {entry['quantity']}")
     policy = _policy(past)
     if policy != "queue":
-        tell(f"note      this venue deleverages by {policy}: the rank is the order under queue")
+        tell(f"note      this venue then deleverages by {policy}: the rank is the order under queue")

@@ -115,10 +115,11 @@ def show(
         journal.check_head()
         line = None
         for line in islice(chosen(journal, choice, speaker), limit):
+            teller = speaker if line.adl_policy is None else speaker.under(line.adl_policy)
             if as_json:
-                tell_json(_line_object(speaker, line), indent=None)
+                tell_json(_line_object(teller, line), indent=None)
             else:
-                tell(one_line(_line_text(speaker, line)))
+                tell(one_line(_line_text(teller, line)))
         if line is None:
             say("note: no row is of that choice")
         _tell_findings(journal)

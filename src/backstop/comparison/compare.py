@@ -15,8 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from backstop.comparison.budget import BudgetTable
-from backstop.core.events import ADL_IN_ORDER, AdlPolicy, EffectArray, Stage, error_inventory_of, outside_of
+from backstop.config import parse_venue
+from backstop.core.changes import CHANGE_NUMBER, CHANGE_VALUE
+from backstop.core.events import ADL_IN_ORDER, AdlPolicy, EffectArray, EventKind, Stage, error_inventory_of, outside_of
 from backstop.core.kinds import AdlFillEffect, AdlPlanEffect
+from backstop.core.parameter_table import PARAMETERS
 from backstop.core.units import scramble
 from backstop.core.waterfall.allocation import allocate, allocate_in_order
 from backstop.core.waterfall.certificate import (
@@ -30,6 +33,7 @@ from backstop.core.waterfall.certificate import (
 )
 from backstop.core.waterfall.water_filling import level_from_top
 from backstop.journal import open_journal
+from backstop.runs.fold import Fold, Reader
 from backstop.runs.history import Past, apply_events, read_batches, replay_before
 
 __all__ = ["Comparison", "NoWaveError", "Outcome", "Wave", "compare_table", "compare_wave", "waves_of"]
@@ -39,6 +43,8 @@ TOP = 10
 #: Weights must leave their sum room in 64 bits.
 _WEIGHTS_MAX = 1 << 62
 _PPM = 1_000_000
+#: Number of the rule that is compared.
+_POLICY = next(number for number, rule in PARAMETERS.items() if rule.key == "venue.adl_policy")
 
 
 class NoWaveError(ValueError):
@@ -139,21 +145,30 @@ class Wave(NamedTuple):
     notional: int
 
 
+class _Waves(Reader):
+    """Finds the events with ADL of a run, from its recorded effects."""
+
+    def __init__(self) -> None:
+        #: By event: plans, and the sum of their notionals.
+        self.found: dict[int, tuple[int, int]] = {}
+
+    def take_batch(self, fold: Fold) -> None:
+        """Take the plans of a batch."""
+        for first, end in _asking(fold.effects):
+            parts = list(AdlPlanEffect.each(fold.effects[first:end]))
+            plans, notional = self.found.get(parts[0].seq, (0, 0))
+            worth = fold.contracts[parts[0].market].notional(sum(part.lots for part in parts), parts[0].mark_ticks)
+            self.found[parts[0].seq] = (plans + 1, notional + worth)
+
+
 def waves_of(path: Path | str) -> list[Wave]:
     """Return the events with ADL of a journal, in order, from its recorded effects."""
-    found: dict[int, tuple[int, int]] = {}
     with open_journal(path) as journal:
-        from backstop.config import parse_venue
-
-        markets = parse_venue(journal.manifest.venue_text, "venue file of the journal").markets
+        fold = Fold(parse_venue(journal.manifest.venue_text, "venue file of the journal"))
+        waves = fold.join(_Waves())
         for batch in read_batches(journal):
-            effects = batch.effects
-            for first, end in _asking(effects):
-                parts = list(AdlPlanEffect.each(effects[first:end]))
-                plans, notional = found.get(parts[0].seq, (0, 0))
-                worth = markets[parts[0].market].contract.notional(sum(part.lots for part in parts), parts[0].mark_ticks)
-                found[parts[0].seq] = (plans + 1, notional + worth)
-    return [Wave(seq, plans, notional) for seq, (plans, notional) in found.items()]
+            fold.take(batch.events, batch.effects)
+    return [Wave(seq, plans, notional) for seq, (plans, notional) in waves.found.items()]
 
 
 def compare_wave(path: Path | str, seq: int | None = None) -> Comparison:
@@ -174,15 +189,13 @@ def compare_wave(path: Path | str, seq: int | None = None) -> Comparison:
         near = ", ".join(str(wave.seq) for wave in sorted(waves, key=lambda wave: abs(wave.seq - (seq or 0)))[:5])
         raise NoWaveError(f"{path}: nobody was deleveraged at seq {seq}: near it are {near}")
     past = replay_before(path, seq)
-    recorded = AdlPolicy(past.venue.rules.adl_policy)
+    recorded = AdlPlanEffect(past.next_effects[_asking(past.next_effects)[0][0]]).policy
     notes = [f"recorded under {recorded.name.lower()}"]
     outcomes = []
     past.venue.need_one_asset("a comparison of policies")
     asset = past.venue.asset
     for policy in AdlPolicy:
-        state = past.state.copy_used()
-        state.stages["policy"][state.stages["kind"] == Stage.ADL] = policy
-        effects = apply_events(state, past.next_event)
+        effects = _run_under(past, policy)
         if policy == recorded and not np.array_equal(effects, past.next_effects):
             notes.append("the journal's own effects differ from their replay: run backstop journal verify")
         outcomes.append(_outcome_of(past, policy, effects))
@@ -191,6 +204,17 @@ def compare_wave(path: Path | str, seq: int | None = None) -> Comparison:
         notes.append(f"the event holds {' to '.join(map(str, plans))} plans; only the first meets the same state under every policy")
     title = f"{past.venue.name}, seq {seq}"
     return Comparison(title, asset.name, asset.decimals, tuple(outcomes), "notional at mark", tuple(notes))
+
+
+def _run_under(past: Past, policy: AdlPolicy) -> EffectArray:
+    """Run the next event under a policy, also where a change of the policy takes effect in it."""
+    state, event = past.state.copy_used(), past.next_event.copy()
+    state.rules["adl_policy"] = policy
+    state.stages["policy"][state.stages["kind"] == Stage.ADL] = policy
+    waiting = state.changes[: int(state.engine[0].changes_now)]
+    waiting[waiting[:, CHANGE_NUMBER] == _POLICY, CHANGE_VALUE] = policy
+    event["amount"][(event["kind"] == EventKind.PARAMETER) & (event["code"] == _POLICY)] = policy
+    return apply_events(state, event)
 
 
 def _asking(effects: EffectArray) -> list[tuple[int, int]]:
@@ -210,7 +234,7 @@ def _outcome_of(past: Past, policy: AdlPolicy, effects: EffectArray) -> Outcome:
     plans = _asking(effects)
     for first, end in plans:
         plan = AdlPlanEffect(effects[first])
-        contract = past.venue.markets[plan.market].contract
+        contract = past.rules.markets[plan.market].contract
         findings += map(str, check_certificate(effects, first, contract))
         rows = effects[first:end]
         closed = list(AdlPlanEffect.each(rows))

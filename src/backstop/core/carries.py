@@ -97,7 +97,7 @@ def reserve_to_carry(state: State, position: int, change: int) -> None:
 @kernel
 def end_carry(state: State, account: int) -> None:
     """Free what is reserved to carry an account, in order of market."""
-    if state.carry_until[account] == 0:
+    if state.defaults[account].carry_until_ns == 0:
         return
     position = state.accounts[account].first_position
     while position != NONE:

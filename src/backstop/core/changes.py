@@ -33,10 +33,10 @@ from backstop.core.state import State
 from backstop.core.units import mul_div_floor
 from backstop.core.waits import wake_by
 
-__all__ = ["apply_parameter", "give_notice", "next_change_ns", "parameter_refusal", "run_changes"]
+__all__ = ["CHANGE_NUMBER", "CHANGE_VALUE", "apply_parameter", "give_notice", "next_change_ns", "parameter_refusal", "run_changes"]
 
 #: Columns of ``State.changes``.
-_NUMBER, _MARKET, _ENTRY, _PART, _VALUE, _FROM_NS = 0, 1, 2, 3, 4, 5
+CHANGE_NUMBER, CHANGE_MARKET, CHANGE_ENTRY, CHANGE_PART, CHANGE_VALUE, CHANGE_FROM_NS = 0, 1, 2, 3, 4, 5
 _COLUMNS = 6
 
 
@@ -54,7 +54,12 @@ def _find(state: State, number: int, market: int, entry: int, part: int) -> int:
     """Return the row of the change that waits for a place, or NONE."""
     for row in range(state.engine[0].changes_now):
         change = state.changes[row]
-        if change[_NUMBER] == number and change[_MARKET] == market and change[_ENTRY] == entry and change[_PART] == part:
+        if (
+            change[CHANGE_NUMBER] == number
+            and change[CHANGE_MARKET] == market
+            and change[CHANGE_ENTRY] == entry
+            and change[CHANGE_PART] == part
+        ):
             return row
     return NONE
 
@@ -77,12 +82,12 @@ def _remove(state: State, row: int) -> None:
 def _insert(state: State, number: int, market: int, entry: int, part: int, value: int, from_ns: int) -> None:
     """Let a change wait behind those of its time and before."""
     place = state.engine[0].changes_now
-    while place > 0 and state.changes[place - 1, _FROM_NS] > from_ns:
+    while place > 0 and state.changes[place - 1, CHANGE_FROM_NS] > from_ns:
         _move(state, place - 1, place)
         place -= 1
     change = state.changes[place]
-    change[_NUMBER], change[_MARKET], change[_ENTRY], change[_PART] = number, market, entry, part
-    change[_VALUE], change[_FROM_NS] = value, from_ns
+    change[CHANGE_NUMBER], change[CHANGE_MARKET], change[CHANGE_ENTRY], change[CHANGE_PART] = number, market, entry, part
+    change[CHANGE_VALUE], change[CHANGE_FROM_NS] = value, from_ns
     state.engine[0].changes_now += 1
 
 
@@ -215,7 +220,7 @@ def next_change_ns(state: State) -> int:
 
 @inlined
 def _next_due_ns(state: State) -> int:
-    return state.changes[0, _FROM_NS] if state.engine[0].changes_now > 0 else NEVER_NS
+    return state.changes[0, CHANGE_FROM_NS] if state.engine[0].changes_now > 0 else NEVER_NS
 
 
 @unit
@@ -225,8 +230,8 @@ def run_changes(state: State) -> None:
     """
     while _next_due_ns(state) <= state.engine[0].now_ns:
         change = state.changes[0]
-        number, market, entry, part = change[_NUMBER], change[_MARKET], change[_ENTRY], change[_PART]
-        value, from_ns = change[_VALUE], change[_FROM_NS]
+        number, market, entry, part = change[CHANGE_NUMBER], change[CHANGE_MARKET], change[CHANGE_ENTRY], change[CHANGE_PART]
+        value, from_ns = change[CHANGE_VALUE], change[CHANGE_FROM_NS]
         _remove(state, 0)
         if may_change(state, number, market, entry, part, value):
             _take_effect(state, number, market, entry, part, value, from_ns)

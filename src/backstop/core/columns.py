@@ -1,7 +1,6 @@
 """The columns of ``State.columns``: numbers that are no rows, by number of their column.
 
 owner                columns                      they mean something
-closeout             ORDERED_*                    always; by account
 engine               OWNER_FIRST                  always; by owner
 waits                WAIT_*                       always
 fund, orders         OWNER_PAID*, OWNER_RESERVED  always; by owner
@@ -18,7 +17,7 @@ guard, doubt         MARK_BEFORE                  while timers run; by market
 monitor, run         TOUCHED                      to the beginning of the next round
 run                  ROUND_*                      while a round is sorted
 run, turns           TURN_*                       while a round runs
-standing             PARKED, PARKED_TURN          to the end of the event
+standing             PARKED                       to the end of the event
 monitor              CROSSED_*                    in ``apply_mark``, and while others judge holders
 changes              RELIEF_MARGIN                while a change of margin acts; by account
 closeout             SLICE_*                      while the slice of one account is planned
@@ -152,8 +151,6 @@ __all__ = [
     "ORDER_RELEASE",
     "ORDER_RELEASE_BEFORE",
     "ORDER_SINCE",
-    "ORDERED_INTERVAL",
-    "ORDERED_NOTIONAL",
     "OWNER_BEARER",
     "OWNER_CARRIED",
     "OWNER_CARRY_LAST",
@@ -185,7 +182,6 @@ __all__ = [
     "OWNER_TAKEN_EVENT",
     "OWNER_WON",
     "PARKED",
-    "PARKED_TURN",
     "PART_ATOMS",
     "PART_GROUP",
     "PART_MARKET",
@@ -226,14 +222,14 @@ __all__ = [
     "RELIEF_MARGIN",
 ]
 
-#: By account: ordered notional, the number of its interval. By owner: its last account, or NONE.
-ORDERED_NOTIONAL, ORDERED_INTERVAL, OWNER_FIRST = 0, 1, 2
+#: By owner: its last account, or NONE.
+OWNER_FIRST = 2
 #: Heap of waits: time and account; an entry counts while it equals the account's own wait.
 WAIT_TIME, WAIT_ACCOUNT = 3, 4
 #: By owner: what funds paid for it, when last, what they reserve for it.
 OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED = 5, 6, 7
 #: By owner: what funds reserve to carry its accounts, and the latest position of that, or NONE.
-OWNER_CARRIED, OWNER_CARRY_LAST = 120, 121
+OWNER_CARRIED, OWNER_CARRY_LAST = 0, 1
 
 #: From here on, nothing outlives an event.
 SCRATCH_FIRST = 8
@@ -243,9 +239,8 @@ DIRTY = 8
 TOUCHED, ROUND_ACCOUNT, ROUND_EQUITY, ROUND_MAINTENANCE, ROUND_ORDER, ROUND_MERGE = 9, 10, 11, 12, 13, 14
 #: By place of the running round: its accounts, the most urgent first, and what their stage answers.
 TURN_ACCOUNT, TURN_OUTCOME = 15, 16
-#: Accounts that stand at a joint turn; by account: which one, zero outside of an event (see
-#: ``waterfall.run``).
-PARKED, PARKED_TURN = 17, 18
+#: Accounts that stand at a joint turn (see ``waterfall.standing``).
+PARKED = 17
 
 #: Accounts whose trigger a mark crossed, and the order of their ids.
 CROSSED_ACCOUNT, CROSSED_ORDER, CROSSED_MERGE = 19, 20, 21
@@ -358,5 +353,5 @@ TAKEN_OWNER, OWNER_TAKEN_EVENT = 134, 135
 #: listed; the markets listed.
 LEG_LOTS, LEG_TAKEN, LEG_IS_LISTED, LEG_MARKET = 136, 137, 138, 139
 #: The defaulters of a tear-up (DEFAULTER_*): what each receives.
-DEFAULTER_CASH = 140
-COLUMNS = 141
+DEFAULTER_CASH = 18
+COLUMNS = 140

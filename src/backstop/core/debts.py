@@ -29,7 +29,8 @@ def _is_forgotten(state: State, owner: int) -> bool:
 @kernel
 def owner_debt(state: State, owner: int) -> int:
     """Return what all accounts of an owner owe the funds together."""
-    return 0 if _is_forgotten(state, owner) else state.columns[OWNER_DEBT, owner]
+    # Where nobody owes anything, no owner's numbers are looked at.
+    return 0 if state.engine[0].debts == 0 or _is_forgotten(state, owner) else state.columns[OWNER_DEBT, owner]
 
 
 @kernel
@@ -54,6 +55,7 @@ def forget_debts(state: State, owner: int) -> None:
         for group in range(state.rules[0].groups):
             state.debts[account, group] = 0
         account = state.accounts[account].next_of_owner
+    state.engine[0].debts -= state.columns[OWNER_DEBT, owner]
     state.columns[OWNER_DEBT, owner] = 0
 
 
@@ -63,6 +65,7 @@ def add_debt(state: State, account: int, group: int, amount: int) -> None:
     owner = state.accounts[account].owner
     state.debts[account, group] = add_checked(state.debts[account, group], amount)
     state.columns[OWNER_DEBT, owner] = add_checked(state.columns[OWNER_DEBT, owner], amount)
+    state.engine[0].debts = add_checked(state.engine[0].debts, amount)
 
 
 @kernel

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core.carries import CARRY_ATOMS, CARRY_BEFORE, CARRY_NUMBER
-from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
+from backstop.core.columns import OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
 from backstop.core.contract_terms import ContractKind, contracts_of
 from backstop.core.events import (
     FEES,
@@ -33,7 +33,7 @@ from backstop.core.instruments import PPM
 from backstop.core.parameter_table import Scope, digested, listed, venue_digested
 from backstop.core.places import arrears_gauge, commitment_row, fund_gauge, house_slot, market_gauge
 from backstop.core.results import epoch_mark_ticks, present_epoch, result_bases
-from backstop.core.rows import DEFAULT_ENDED_NS, FUND_SLOTS, GONE, GONE_EPOCH, NOTED, OWED, RETURNS
+from backstop.core.rows import FUND_SLOTS, GONE, GONE_EPOCH, NOTED, OWED
 from backstop.core.state import State, places_of
 
 __all__ = ["state_digest"]
@@ -97,10 +97,11 @@ def _ledger_bytes(state: State) -> bytes:
 def _account_bytes(state: State, present: int) -> bytes:
     count = int(state.engine[0].accounts_now)
     accounts = state.accounts[:count]
-    used, interval = state.columns[ORDERED_NOTIONAL : ORDERED_INTERVAL + 1, :count]
+    defaults = state.defaults[:count]
+    ordered = _gauge(defaults["ordered_notional"], defaults["ordered_interval"], present)
     names = ("owner", "balance", "health", "default_since_ns", "wait_until_ns", "next_slice_ns", "restricted")
-    gauges = _gauge(used, interval, present), accounts["claim"], state.charge_markets[:count]
-    return _block(*(accounts[name] for name in names), *gauges, *state.doubts[:count].T, state.pocket_markets[:count])
+    more = accounts["claim"], state.charge_markets[:count], defaults["doubt_ns"], defaults["doubt_since_ns"], state.pocket_markets[:count]
+    return _block(*(accounts[name] for name in names), ordered, *more)
 
 
 def _order_bytes(state: State) -> bytes:
@@ -233,15 +234,16 @@ def _gap_bytes(state: State) -> bytes:
 
 def _return_bytes(state: State) -> bytes:
     """Return the accounts that left a default with lots, how often they came back, and when they left."""
-    kept = np.flatnonzero(state.returns[:, DEFAULT_ENDED_NS] != NONE)
-    return _block(kept, state.returns[kept, RETURNS], state.returns[kept, DEFAULT_ENDED_NS])
+    kept = np.flatnonzero(state.defaults["ended_ns"] != NONE)
+    return _block(kept, state.defaults["returns"][kept], state.defaults["ended_ns"][kept])
 
 
 def _carry_bytes(state: State) -> bytes:
     """Return the accounts that were carried in their default, and what is reserved for that, in the order
     in which it began.
     """
-    accounts = np.flatnonzero(state.carry_until)
+    carry_until = state.defaults["carry_until_ns"]
+    accounts = np.flatnonzero(carry_until)
     rows = list[tuple[int, int, int, int]]()
     for fund in state.funds:
         position = int(fund.carry_last)
@@ -250,7 +252,7 @@ def _carry_bytes(state: State) -> bytes:
             rows.append((int(carry[CARRY_NUMBER]), int(row.account), int(row.market), int(carry[CARRY_ATOMS])))
             position = int(carry[CARRY_BEFORE])
     in_order = [row[1:] for row in sorted(rows)]
-    return _block(accounts, state.carry_until[accounts]) + _block(*np.array(in_order, dtype="<i8").reshape(-1, 3).T)
+    return _block(accounts, carry_until[accounts]) + _block(*np.array(in_order, dtype="<i8").reshape(-1, 3).T)
 
 
 def _fill_debt_bytes(state: State) -> bytes:

@@ -4,7 +4,7 @@ A market is doubted by the level of a cause, whether its breaker still stops for
 is silent, the mark stands far from the index, all markets were silent, the guard holds a mark. A
 market whose newest mark is old is not doubted, but nothing is forced at that mark either.
 
-An account's waits add up in one default (``State.doubts``), and end with the longest.
+An account's waits add up in one default (``DEFAULT``), and end with the longest.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ def review_all(state: State) -> None:
 @inlined
 def _is_used_up(state: State, account: int) -> bool:
     """Return whether an account has waited for doubt as long as anybody may in one default."""
-    return state.doubts[account, 0] >= state.rules[0].doubt_max_ns
+    return state.defaults[account].doubt_ns >= state.rules[0].doubt_max_ns
 
 
 @inlined
@@ -197,10 +197,10 @@ def may_force(state: State, account: int, market: int) -> bool:
 @kernel
 def add_up_doubt(state: State, account: int) -> None:
     """Add an account's wait for doubt that ends now to those of this default."""
-    row = state.doubts[account]
-    if row[1] != NONE:
-        row[0] = min(state.rules[0].doubt_max_ns, row[0] + state.engine[0].now_ns - row[1])
-        row[1] = NONE
+    row = state.defaults[account]
+    if row.doubt_since_ns != NONE:
+        row.doubt_ns = min(state.rules[0].doubt_max_ns, row.doubt_ns + state.engine[0].now_ns - row.doubt_since_ns)
+        row.doubt_since_ns = NONE
 
 
 @kernel
@@ -259,8 +259,8 @@ def hold_back(state: State, account: int, interval_ns: int) -> None:
         has_book |= row.lots != 0 and not is_doubted(state, row.market)
         position = row.next_of_account
     now = state.engine[0].now_ns
-    state.doubts[account, 1] = now
-    left_ns = state.rules[0].doubt_max_ns - state.doubts[account, 0]
+    state.defaults[account].doubt_since_ns = now
+    left_ns = state.rules[0].doubt_max_ns - state.defaults[account].doubt_ns
     equity, _ = assess(state, account)
     if has_book and equity >= 0:
         left_ns = min(left_ns, interval_ns)
@@ -275,13 +275,13 @@ def hold_back(state: State, account: int, interval_ns: int) -> None:
 def _halt_wait_end_ns(state: State, account: int) -> int:
     """Return until when nobody takes an account's lots in a halted market."""
     rules = state.rules[0]
-    return state.accounts[account].default_since_ns + min(rules.halt_wait_max_ns, rules.forced_ns) + state.doubts[account, 0]
+    return state.accounts[account].default_since_ns + min(rules.halt_wait_max_ns, rules.forced_ns) + state.defaults[account].doubt_ns
 
 
 @inlined
 def is_forced(state: State, account: int) -> bool:
     """Return whether an account has been in default for so long that nothing is waited for."""
-    return state.engine[0].now_ns >= state.accounts[account].default_since_ns + state.rules[0].forced_ns + state.doubts[account, 0]
+    return state.engine[0].now_ns >= state.accounts[account].default_since_ns + state.rules[0].forced_ns + state.defaults[account].doubt_ns
 
 
 @inlined

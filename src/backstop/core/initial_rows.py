@@ -41,6 +41,7 @@ from backstop.core.stages import JOINT, LAST_RESORT
 
 __all__ = [
     "asset_rows",
+    "BREAKER_AT_FIRST",
     "breaker_rows",
     "engine_row",
     "fund_rows",
@@ -171,7 +172,7 @@ def engine_row(markets: int) -> NDArray[np.void]:
     rows = np.zeros(1, dtype=ENGINE)
     row = rows[0]
     row.positions_now, row.next_order_id, row.next_fill_debt = HOUSE_ROWS * markets, 1, 1
-    row.last_seq = row.life_ns = NONE
+    row.last_seq = row.life_ns = row.netted_event = NONE
     row.recovery_ns = row.timer_ns = row.settle_ns = NEVER_NS
     return rows
 
@@ -209,11 +210,20 @@ def fund_rows(rules: VenueRules) -> NDArray[np.void]:
     return rows
 
 
+def _breaker_at_first() -> NDArray[np.void]:
+    row = np.zeros(1, dtype=BREAKER)
+    row["until_ns"] = row["operator_until_ns"] = row["grace_until_ns"] = NEVER_NS
+    row["mark_time_ns"] = row["index_time_ns"] = NONE
+    return row
+
+
+#: One row: the machine of any market at the beginning, but for its thresholds of flow.
+BREAKER_AT_FIRST = _breaker_at_first()
+
+
 def breaker_rows(rules: VenueRules) -> NDArray[np.void]:
     """Return one row per market, then the venue's."""
-    rows = np.zeros(len(rules.markets) + 1, dtype=BREAKER)
-    rows["until_ns"] = rows["operator_until_ns"] = rows["grace_until_ns"] = NEVER_NS
-    rows["mark_time_ns"] = rows["index_time_ns"] = NONE
+    rows = np.repeat(BREAKER_AT_FIRST, len(rules.markets) + 1)
     rows["flow_throttle"] = [market.flow_throttle for market in rules.markets] + [rules.breakers.flow_throttle]
     rows["flow_halt"] = [market.flow_halt for market in rules.markets] + [rules.breakers.flow_halt]
     return rows

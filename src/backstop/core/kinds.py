@@ -391,7 +391,9 @@ class AccountEvent(EventView[T], kind=EventKind.ACCOUNT):
 
     account = _account("The account to open: the next id that is free.")
     owner = Field("other", Unit.OWNER, "Whose account it is.")
-    market = _market("A pocket's one market; NONE: it may have lots in any.", optional=True)
+    market = _market(
+        "A pocket's one market; NONE (-1): it may have lots in any. A row that is left at 0 opens a pocket of market 0.", optional=True
+    )
     asset = Field("code", Unit.ASSET, "The account's asset; 0: the first.")
 
 

@@ -10,10 +10,11 @@ from backstop.compiled import kernel, unit
 from backstop.core.breakers import set_drawdown
 from backstop.core.contract_terms import ContractKind
 from backstop.core.contracts import value_max
-from backstop.core.events import NEVER_NS, NONE, BreakerState, Reject
+from backstop.core.events import NEVER_NS, NONE, Reject
+from backstop.core.initial_rows import BREAKER_AT_FIRST
 from backstop.core.instruments import NOTIONAL_ATOMS_MAX
 from backstop.core.outbox import emit_listing
-from backstop.core.rows import TRADED, UNKNOWN_DEPTH
+from backstop.core.rows import UNKNOWN_DEPTH
 from backstop.core.rule_rows import is_closed
 from backstop.core.state import State
 from backstop.core.units import compare_products
@@ -72,27 +73,14 @@ def _begin_market(state: State, market: int) -> None:
 
 @kernel
 def _begin_breaker(state: State, market: int) -> None:
-    """Give the machine of a market all that it had at the beginning, ``is_dirty`` apart."""
+    """Give the machine of a market the row that it had at the beginning; ``is_dirty`` belongs to the
+    event, the thresholds of flow to the rules in force.
+    """
     row = state.breakers[market]
-    row.state, row.cause = BreakerState.OPEN, 0
-    row.until_ns = row.operator_until_ns = row.grace_until_ns = NEVER_NS
-    for cause in range(len(row.levels)):
-        row.levels[cause] = 0
-    row.spent = row.answered = 0
-    row.flow_window = row.deficit_window = row.price_window = 0
-    for window in range(2):
-        row.flow[window] = row.deficit[window] = row.low_ticks[window] = row.high_ticks[window] = 0
-    row.price_signal_ppm = row.index_signal_ppm = 0
-    row.mark_time_ns = row.index_time_ns = NONE
-    row.held_ticks = row.held_until_ns = 0
-    row.held_for_ns = row.held_lead_ns = row.held_at_ns = 0
-    row.is_held_newest = row.is_continued = 0
-    row.held_first_ticks = row.rival_ticks = row.rival_first_ticks = 0
-    row.reference_ticks = row.reference_at_ns = 0
-    row.has_cancelled = 0
-    row.undoubted_ticks = row.is_awaited = row.doubted_ns = row.doubt_at_ns = 0
-    row.given_ticks = row.settle_next = row.settled_ns = 0
-    row.settlement = TRADED
+    is_dirty = row.is_dirty
+    state.breakers[market] = BREAKER_AT_FIRST[0]
+    row.is_dirty = is_dirty
+    row.flow_throttle, row.flow_halt = state.markets[market].flow_throttle, state.markets[market].flow_halt
 
 
 @unit

@@ -9,7 +9,6 @@ from backstop.core.funding import unpaid_funding
 from backstop.core.instruments import NO_CAP
 from backstop.core.interest import initial_scale_ppm, others_lots
 from backstop.core.results import bearing_lots, loss_to_bear
-from backstop.core.rows import RETURNS
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor, mul_mod
 
@@ -158,7 +157,7 @@ def exit_buffer(state: State, account: int) -> int:
     if rules.return_buffer_ppm == 0 or state.accounts[account].health < Health.DISTRESSED:
         return buffer
     most = max(buffer, rules.return_buffer_max_ppm)
-    return min(buffer + min(state.returns[account, RETURNS], most) * rules.return_buffer_ppm, most)
+    return min(buffer + min(state.defaults[account].returns, most) * rules.return_buffer_ppm, most)
 
 
 @inlined

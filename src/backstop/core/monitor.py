@@ -28,7 +28,7 @@ from backstop.core.outbox import emit_funding, emit_health
 from backstop.core.places import bucket_of
 from backstop.core.relief import end_all_relief
 from backstop.core.results import begin_insolvency, keep_epoch_mark
-from backstop.core.rows import DEFAULT_ENDED_NS, DOWN, RETURNS, UP
+from backstop.core.rows import DOWN, UP
 from backstop.core.shortfalls import forget_gaps, note_gaps
 from backstop.core.sorting import sort_places
 from backstop.core.state import State
@@ -295,8 +295,9 @@ def judge(state: State, account: int) -> tuple[int, int, int, int]:
 @inlined
 def _forget_doubts(state: State, account: int) -> None:
     """Let an account have waited for no doubt."""
-    state.doubts[account, 0] = 0
-    state.doubts[account, 1] = NONE
+    row = state.defaults[account]
+    row.doubt_ns = 0
+    row.doubt_since_ns = NONE
 
 
 @kernel
@@ -304,9 +305,9 @@ def _enter_default(state: State, account: int) -> None:
     head = state.accounts[account]
     head.default_since_ns = state.engine[0].now_ns
     head.next_slice_ns = 0
-    returns = state.returns[account]
-    is_return = returns[DEFAULT_ENDED_NS] != NONE and state.engine[0].now_ns - returns[DEFAULT_ENDED_NS] <= state.rules[0].return_memory_ns
-    returns[RETURNS] = returns[RETURNS] + 1 if is_return else 0
+    row = state.defaults[account]
+    is_return = row.ended_ns != NONE and state.engine[0].now_ns - row.ended_ns <= state.rules[0].return_memory_ns
+    row.returns = row.returns + 1 if is_return else 0
     _forget_doubts(state, account)
     settle_all_funding(state, account)
     _clear_marks(state, account)
@@ -316,7 +317,7 @@ def _enter_default(state: State, account: int) -> None:
 def _leave_default(state: State, account: int) -> None:
     cancel_orders_of(state, account)
     end_carry(state, account)
-    state.carry_until[account] = 0
+    state.defaults[account].carry_until_ns = 0
     head = state.accounts[account]
     head.restricted = 0
     head.wait_until_ns = NEVER_NS
@@ -324,7 +325,7 @@ def _leave_default(state: State, account: int) -> None:
     head.default_since_ns = NEVER_NS
     # Whoever is flat begins anew with the next position.
     has_lots = _sum_weights(state, account)[0] != 0
-    state.returns[account, DEFAULT_ENDED_NS] = state.engine[0].now_ns if has_lots else NONE
+    state.defaults[account].ended_ns = state.engine[0].now_ns if has_lots else NONE
     head.next_slice_ns = 0
     _forget_doubts(state, account)
     _clear_marks(state, account)
@@ -335,8 +336,9 @@ def _note_spare(state: State, account: int, equity: int, maintenance: int) -> No
     """Let netting find an account again that it passed over in this event, and that now can
     give.
     """
-    owner = state.accounts[account].owner
-    if state.columns[NETTED_EVENT, owner] != state.engine[0].accepted or equity <= 0:
+    engine, owner = state.engine[0], state.accounts[account].owner
+    # Most events net nobody: then no owner's numbers are looked at.
+    if equity <= 0 or engine.netted_event != engine.accepted or state.columns[NETTED_EVENT, owner] != engine.accepted:
         return
     state.columns[NETTED_REST, owner] = max(state.columns[NETTED_REST, owner], account)
     # At the level without returns, which is never above its own.

@@ -43,6 +43,7 @@ __all__ = [
     "digested",
     "listed",
     "replaced",
+    "value_at",
     "values_of",
     "venue_digest_values",
     "venue_digested",
@@ -219,6 +220,29 @@ def _at(values: tuple[Any, ...], place: int, value: Any) -> tuple[Any, ...]:
 def replaced(rules: VenueRules, market: int, **values: Any) -> VenueRules:
     """Return the rules with some of a market's replaced."""
     return rules._replace(markets=_at(rules.markets, market, rules.markets[market]._replace(**values)))
+
+
+def value_at(rules: VenueRules, number: int, *, market: int = 0, entry: int = 0, part: int = 0) -> int:
+    """Return what one of the rules is at its place (R10.2.1).
+
+    Raises ``KeyError`` where no rule has the number, and ``IndexError`` where there is no such place.
+    """
+    rule = PARAMETERS[number]
+    group: Any
+    match rule.scope:
+        case Scope.VENUE:
+            group = getattr(rules, rule.group) if rule.group else rules
+        case Scope.GROUP:
+            group = rules.funds[entry]
+        case Scope.MARKET:
+            group = rules.markets[market]
+        case Scope.TIER:
+            group = rules.markets[market].tiers[entry]
+        case Scope.PROVIDER:
+            group = rules.providers[entry]
+        case Scope.COMMITMENT:
+            group = rules.providers[entry].commitments[part // 2][part % 2]
+    return int(getattr(group, rule.parameter.name))
 
 
 def changed(rules: VenueRules, number: int, *, market: int = 0, entry: int = 0, part: int = 0, value: int = 0) -> VenueRules:

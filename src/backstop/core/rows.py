@@ -91,6 +91,18 @@ ACCOUNT = _row(
     ("orders_open", "<i2"),
 )
 
+#: What an account needs in default and healthy ones do not, 64 bytes: one line of memory for all of it.
+DEFAULT = _row(
+    ("returns", "<i8"),  # how often it came back to default
+    ("ended_ns", "<i8"),  # when its last default ended with lots, or NONE
+    ("carry_until_ns", "<i8"),  # until when it may be carried in this default; 0: it was not carried yet
+    ("doubt_ns", "<i8"),  # for how long it waited for doubt in this default (see ``doubt``)
+    ("doubt_since_ns", "<i8"),  # since when it does now, or NONE
+    ("ordered_notional", "<i8"),
+    ("ordered_interval", "<i8"),  # number of the tumbling interval of the gauge above
+    ("parked_turn", "<i8"),  # zero outside of an event (see ``waterfall.standing``)
+)
+
 #: One position of an account (or of OUTSIDE, error_inventory: ``account`` is then their ledger id),
 #: 64 bytes. A row stays when its lots are gone; an account's rows hang together in order of market.
 #: The two triggers stand below (DOWN) and above (UP) the mark, each in the list of its price
@@ -122,7 +134,6 @@ RESULT = _row(
 )
 
 #: Columns of ``State.returns``.
-RETURNS, DEFAULT_ENDED_NS = 0, 1
 #: Rows of ``State.noted``, four a group: noted gain, gains that left, the epoch in which they did, and
 #: what of the hole is owed, in parts of the fund's ``owed_sum``.
 NOTED, GONE, GONE_EPOCH, OWED = 0, 1, 2, 3
@@ -299,6 +310,8 @@ ENGINE = _row(
     ("now_ns", "<i8"),
     ("last_seq", "<i8"),
     ("accepted", "<i8"),  # events that were not refused
+    ("netted_event", "<i8"),  # the last one in which an owner was netted, or NONE
+    ("debts", "<i8"),  # sum of all debts to funds, forgotten ones too
     ("life_ns", "<i8"),  # of the last sign of life of a market, or NONE
     ("accounts_now", "<i8"),
     ("positions_now", "<i8"),  # rows used, the house's included

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from backstop.core.events import Change, EffectArray, EffectKind, Settlement
 from backstop.core.instruments import VenueRules
-from backstop.core.parameter_table import VENUE_GROUPS, Scope, listed
+from backstop.core.kinds import ParameterEffect, SettlementEffect
+from backstop.core.parameter_table import VENUE_GROUPS, Scope, changed, listed, replaced
 from backstop.core.places import commitment_row
 from backstop.core.state import State
 
-__all__ = ["rules_in_force"]
+__all__ = ["effects_of_rules", "rules_after", "rules_in_force"]
 
 
 def _with_row(group: Any, row: Any, scope: Scope) -> Any:
@@ -50,3 +54,31 @@ def rules_in_force(rules: VenueRules, state: State) -> VenueRules:
         funds=tuple(_with_row(fund, state.funds[group], Scope.GROUP) for group, fund in enumerate(rules.funds)),
         providers=tuple(providers),
     )
+
+
+def effects_of_rules(effects: EffectArray) -> EffectArray:
+    """Return those effects after which other rules are in force: of changes that took effect, of markets
+    that are listed, and of those that are settled and listed no more (R6.14.8).
+    """
+    kind = effects["kind"]
+    if not np.isin(kind, (EffectKind.PARAMETER, EffectKind.LISTING, EffectKind.SETTLEMENT)).any():
+        return effects[:0]
+    is_one = (kind == EffectKind.PARAMETER) & (effects[ParameterEffect.status.column] == Change.APPLIED)
+    is_one |= kind == EffectKind.LISTING
+    is_one |= (kind == EffectKind.SETTLEMENT) & (effects[SettlementEffect.source.column] == Settlement.DONE)
+    return effects[is_one]
+
+
+def rules_after(rules: VenueRules, effects: EffectArray) -> VenueRules:
+    """Return the rules in force after effects; ``rules`` are those before them.
+
+    It gives what ``rules_in_force`` gives of the state that the engine then has, and needs no state.
+    """
+    for row in effects_of_rules(effects):
+        if row["kind"] == EffectKind.PARAMETER:
+            change = ParameterEffect[int](row)
+            place = {"market": change.market, "entry": change.entry, "part": change.part}
+            rules = changed(rules, change.number, **place, value=change.new_value)
+        else:
+            rules = replaced(rules, int(row["market"]), is_listed=int(row["kind"] == EffectKind.LISTING))
+    return rules

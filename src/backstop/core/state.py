@@ -41,6 +41,7 @@ from backstop.core.rows import (
     ASSET,
     BREAKER,
     COMMITMENT,
+    DEFAULT,
     ENGINE,
     FILL_DEBT_COLUMNS,
     FILL_GAUGE_COLUMNS,
@@ -81,8 +82,8 @@ class State(Bundle):
         "charge_markets": (np.int64, 1),
         "pocket_markets": (np.int64, 1),
         "account_assets": (np.int64, 1),
-        "doubts": (np.int64, 2),
         "accounts": (ACCOUNT, 1),
+        "defaults": (DEFAULT, 1),
         "positions": (POSITION, 1),
         "results": (RESULT, 1),
         "gaps": (np.int64, 2),
@@ -93,8 +94,6 @@ class State(Bundle):
         "taken_lots": (np.int64, 2),
         "event_gains": (np.int64, 2),
         "better_first": (np.int64, 2),
-        "carry_until": (np.int64, 1),
-        "returns": (np.int64, 2),
         "orders": (ORDER, 1),
         "changes": (np.int64, 2),
         "funds": (FUND_ROW, 1),
@@ -139,10 +138,9 @@ class State(Bundle):
     pocket_markets: NDArray[np.int64]
     #: By account: the number of its asset.
     account_assets: NDArray[np.int64]
-    #: By account: for how long it waited for doubt in this default, and since when it does now, or
-    #: NONE (see ``doubt``).
-    doubts: NDArray[np.int64]
     accounts: NDArray[np.void]
+    #: By account.
+    defaults: NDArray[np.void]
     positions: NDArray[np.void]
     #: By row of ``positions``.
     results: NDArray[np.void]
@@ -165,10 +163,6 @@ class State(Bundle):
     event_gains: NDArray[np.int64]
     #: Per row of ``positions``, while a joint turn runs: see ``waterfall.leaving``.
     better_first: NDArray[np.int64]
-    #: By account: until when it may be carried in this default; 0: it was not carried yet.
-    carry_until: NDArray[np.int64]
-    #: By account: how often it came back to default, and when its last default ended, or NONE.
-    returns: NDArray[np.int64]
     orders: NDArray[np.void]
     #: Changes of rules that wait for their time (see ``changes``).
     changes: NDArray[np.int64]
@@ -273,8 +267,8 @@ def new_state(rules: VenueRules) -> State:
         "charge_markets": (accounts,),
         "pocket_markets": (accounts,),
         "account_assets": (accounts,),
-        "doubts": (accounts, 2),
         "accounts": (accounts,),
+        "defaults": (accounts,),
         "results": (rows,),
         "gaps": (rows, 2),
         "carries": (rows, 7),
@@ -284,8 +278,6 @@ def new_state(rules: VenueRules) -> State:
         "taken_lots": (rows, 2),
         "event_gains": (rows, 2),
         "better_first": (rows, 3),
-        "carry_until": (accounts,),
-        "returns": (accounts, 2),
         "orders": (limits.orders_max,),
         "changes": (CHANGES_MAX, 6),
         "offered": (2 * len(providers), count),

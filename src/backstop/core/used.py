@@ -23,8 +23,6 @@ from backstop.core.columns import (
     CUT_EVENT,
     MARK_BEFORE,
     NETTED_EVENT,
-    ORDERED_INTERVAL,
-    ORDERED_NOTIONAL,
     OWNER_CARRIED,
     OWNER_CARRY_LAST,
     OWNER_DEBT,
@@ -36,7 +34,6 @@ from backstop.core.columns import (
     OWNER_PURSE_TURN,
     OWNER_RESERVED,
     OWNER_TAKEN_EVENT,
-    PARKED_TURN,
     WAIT_ACCOUNT,
     WAIT_TIME,
 )
@@ -47,8 +44,8 @@ __all__ = ["KEPT", "KEPT_BY_MARKET", "Part", "blank_array", "note_buckets", "not
 
 #: Columns by account or owner that mean something between two events.
 KEPT = (
-    *(ORDERED_NOTIONAL, ORDERED_INTERVAL, OWNER_FIRST, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, OWNER_CARRIED, OWNER_CARRY_LAST),
-    *(OWNER_DEBT, NETTED_EVENT, OWNER_EQUITY_EVENT, OWNER_EXPOSURE_EVENT, OWNER_PURSE_TURN, CUT_EVENT, PARKED_TURN),
+    *(OWNER_FIRST, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, OWNER_CARRIED, OWNER_CARRY_LAST),
+    *(OWNER_DEBT, NETTED_EVENT, OWNER_EQUITY_EVENT, OWNER_EXPOSURE_EVENT, OWNER_PURSE_TURN, CUT_EVENT),
     OWNER_TAKEN_EVENT,
 )
 #: Likewise by market: 0 between two events, and expected to be.
@@ -62,7 +59,7 @@ _WHOLE = (
     *("providers", "commitments", "offered", "joints"),
 )
 #: Arrays by account or owner, in their first or in their second dimension.
-_BY_ACCOUNT = ("charge_markets", "pocket_markets", "account_assets", "doubts", "accounts", "carry_until", "returns", "debts", "fill_gauges")
+_BY_ACCOUNT = ("charge_markets", "pocket_markets", "account_assets", "accounts", "defaults", "debts", "fill_gauges")
 _BY_ACCOUNT_SECOND = ("claims", "noted")
 #: Arrays by row of ``positions``.
 _BY_POSITION = (
@@ -70,7 +67,7 @@ _BY_POSITION = (
     *("event_gains", "better_first"),
 )
 #: Arrays of which nothing was ever used that begin with NONE, not with 0.
-_NONE_ARRAYS = ("charge_markets", "pocket_markets", "returns", "buckets")
+_NONE_ARRAYS = ("charge_markets", "pocket_markets", "buckets")
 
 
 class Part(NamedTuple):
@@ -93,6 +90,8 @@ def blank_array(name: str, shape: tuple[int, ...], dtype: Any, accounts_max: int
     if name == "columns":
         for column in _NONE_COLUMNS:
             array[column, :accounts_max] = NONE
+    if name == "defaults":
+        array["ended_ns"] = NONE
     return array
 
 

@@ -64,7 +64,7 @@ from backstop.core.kinds import (
 from backstop.engine.answers import Account, Fund, Market, OpenOrder, OrderKind, Position, Wait, WaitsFor
 from backstop.engine.engine import Engine
 from backstop.engine.errors import EngineError, StoppedError, UnknownAccountError
-from backstop.engine.inputs import Event, event
+from backstop.engine.inputs import Event, event, event_rows
 
 __all__ = [
     "Account",
@@ -138,5 +138,6 @@ __all__ = [
     "Wait",
     "WaitsFor",
     "event",
+    "event_rows",
     "fund_of",
 ]

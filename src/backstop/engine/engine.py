@@ -18,7 +18,6 @@ from backstop.core.digest import state_digest
 from backstop.core.engine import step
 from backstop.core.events import (
     EFFECT,
-    EVENT,
     NEVER_NS,
     NONE,
     BreakerState,
@@ -41,7 +40,7 @@ from backstop.core.state import State, new_state
 from backstop.core.timers import next_wait_ns
 from backstop.engine.answers import Account, Fund, Market, OpenOrder, OrderKind, Position, Wait, WaitsFor
 from backstop.engine.errors import EngineError, StoppedError, UnknownAccountError
-from backstop.engine.inputs import Event, market_number, rows_of
+from backstop.engine.inputs import Event, event_rows, market_number, rows_of
 from backstop.engine.tape import Tape
 from backstop.journal import JournalError
 
@@ -126,8 +125,8 @@ class Engine:
     def apply(self, events: EventArray | Iterable[Event]) -> EffectArray:
         """Apply events in order; return all their effects, one row of ``EFFECT`` each.
 
-        ``events``: rows of ``EVENT``, shape (n,), or events made by ``event``; ``seq`` rises from
-        event to event. A refused event changes nothing and leaves one REFUSAL. The idempotency key
+        ``events``: rows of ``EVENT``, shape (n,), begun with ``event_rows``, or events made by
+        ``event``; ``seq`` rises from event to event. A refused event changes nothing and leaves one REFUSAL. The idempotency key
         of an effect is its ``seq`` and its place among the effects of that ``seq``.
 
         With a journal, events and effects are on the disk when this returns. Many events in one
@@ -345,10 +344,10 @@ class Engine:
         are held; the search asks the engine's own door.
         """
         self._checked(account)
-        rows = np.zeros(1, dtype=EVENT)
+        rows = event_rows(1)
         row = rows[0]
         row.seq, row.time_ns, row.kind, row.code = self.last_seq + 1, self.now_ns, EventKind.TRANSFER, Transfer.CASH
-        row.account, row.market = account, NONE
+        row.account = account
         accepted, refused = 0, _AMOUNT_MAX + 1
         while refused - accepted > 1:
             middle = (accepted + refused) // 2
@@ -393,7 +392,7 @@ class Engine:
             return WaitsFor.DISPOSAL
         if head.orders_open:
             return WaitsFor.OFFERS if self.offers(account) else WaitsFor.ORDERS
-        if self._state.doubts[account, 1] != NONE:
+        if self._state.defaults[account].doubt_since_ns != NONE:
             return WaitsFor.DOUBT
         is_halted = any(self.market(each.market).breaker == BreakerState.HALTED for each in self.positions(account))
         return WaitsFor.HALT if is_halted else WaitsFor.INTERVAL

@@ -13,7 +13,7 @@ from backstop.core.events import EVENT, NONE, EventArray
 from backstop.core.kinds import AccountEvent, AnyField, EventView, TransferEvent, Unit
 from backstop.engine.errors import EngineError
 
-__all__ = ["Event", "event", "market_number", "rows_of"]
+__all__ = ["Event", "event", "event_rows", "market_number", "rows_of"]
 
 _INT64_MAX = (1 << 63) - 1
 #: Fields that only some codes of a kind, or some venues, look at, and what they are where they are left out.
@@ -85,6 +85,17 @@ def market_number(venue: Venue, market: int | str) -> int:
     return int(number)
 
 
+def event_rows(count: int) -> EventArray:
+    """Return so many rows of ``EVENT`` to be filled and given to ``Engine.apply``.
+
+    ``market`` and ``account`` are NONE, all else is 0. Zeros alone would not do: 0 is the first market,
+    and an ACCOUNT that names one is a pocket of it (R6.16.1).
+    """
+    rows: EventArray = np.zeros(count, dtype=EVENT)
+    rows["market"] = rows["account"] = NONE
+    return rows
+
+
 def rows_of(events: EventArray | Iterable[Event], venue: Venue, last_seq: int) -> EventArray:
     """Return events as rows of ``EVENT``; raise ``EngineError`` where they are none.
 
@@ -98,8 +109,7 @@ def rows_of(events: EventArray | Iterable[Event], venue: Venue, last_seq: int) -
     if isinstance(events, Event):
         raise EngineError("`events` was one event: must be rows, or a list of events")
     given = list(events)
-    rows = np.zeros(len(given), dtype=EVENT)
-    rows["market"] = rows["account"] = NONE
+    rows = event_rows(len(given))
     for row, each in zip(rows, given, strict=True):
         if not isinstance(each, Event):
             raise EngineError(f"an event was {each!r}: must be made by backstop.engine.event, or all events be rows")

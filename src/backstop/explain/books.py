@@ -75,6 +75,8 @@ __all__ = ["Account", "Books", "Held", "Provider"]
 _FEW = 64
 #: Rows of positions that are taken from an array at once.
 _CHUNK = 4096
+#: Of an account's defaults: until when it may be carried, its returns, when the last one ended.
+_PAST = ["carry_until_ns", "returns", "ended_ns"]
 #: Effects that change accounts alone.
 _OF_ACCOUNTS = (
     *(EffectKind.TRADE, EffectKind.POSTING, EffectKind.HAIRCUT, EffectKind.CLAIM, EffectKind.HEALTH),
@@ -871,8 +873,7 @@ def read_account(state: State, number: int, at_ns: int | None = None) -> Account
     is_forgotten = now_ns - int(state.columns[OWNER_PAID_NS, int(head.owner)]) > int(state.rules[0].owner_memory_ns)
     debts = {} if is_forgotten else {group: int(atoms) for group, atoms in enumerate(state.debts[number])}
     carried = dict(zip(rows["market"].tolist(), state.carries[places, CARRY_ATOMS].tolist(), strict=True))
-    until_ns = int(state.carry_until[number])
-    returns, ended_ns = state.returns[number].tolist()
+    until_ns, returns, ended_ns = state.defaults[_PAST][number].tolist()
     return Account(
         *known,
         doubt_ns=_doubt_ns(state, number, now_ns),
@@ -890,7 +891,8 @@ def _doubt_ns(state: State, number: int, now_ns: int) -> int:
     """Return for how long an account waited for doubt in its default, the wait included in which it
     is.
     """
-    waited, since_ns = (int(each) for each in state.doubts[number])
+    row = state.defaults[number]
+    waited, since_ns = int(row.doubt_ns), int(row.doubt_since_ns)
     return waited if since_ns == NONE else min(int(state.rules[0].doubt_max_ns), waited + now_ns - since_ns)
 
 
@@ -905,8 +907,7 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
         state.charge_markets[numbers],
         state.account_assets[numbers],
         debts,
-        state.carry_until[numbers],
-        state.returns[numbers],
+        state.defaults[_PAST][numbers],
     )
     found = {
         number: Account(
@@ -924,7 +925,7 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
             returns=returns,
             default_ended_ns=ended_ns,
         )
-        for number, (balance, health, since_ns), claims, charge_market, asset, owed, until_ns, (returns, ended_ns) in zip(
+        for number, (balance, health, since_ns), claims, charge_market, asset, owed, (until_ns, returns, ended_ns) in zip(
             numbers, *(each.tolist() for each in columns), strict=True
         )
     }

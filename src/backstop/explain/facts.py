@@ -37,6 +37,7 @@ from backstop.explain.orders import add_order, add_settled
 from backstop.explain.passed import add_passed_over, add_waiting
 from backstop.explain.scene import Scene
 from backstop.explain.takeovers import add_offer, add_takeover
+from backstop.explain.trades import cash_due
 from backstop.journal.rendering import time_text
 from backstop.reference.machine import end_of
 from backstop.reference.margin import Holding, Portfolio, Standing, levels_after
@@ -170,11 +171,8 @@ def _trade(scene: Scene, fact: Fact) -> None:
     if trade.cause == Cause.CLOSEOUT and scene.event["kind"] == EventKind.ORDER_FILL:
         add_settled(scene, fact)
     before = scene.holding(trade.market)
-    if trade.price_ticks:
-        due = before.contract.cash_of(trade.lots, trade.price_ticks)
-        # Rounded once for both sides of a trade (R11.1.2): for this one up or down.
-        is_rounding = before.contract.rules.contract.beyond_mark(trade.lots, trade.price_ticks, trade.cash) == 0
-        fact.check("cash", trade.cash, trade.cash if is_rounding else due)
+    if (due := cash_due(scene, trade)) is not None:
+        fact.check("cash", trade.cash, due)
     realised = 0 if trade.cause == Cause.OPENING else before.after_trade(trade.lots, trade.cash)[1]
     fact.check("realised P&L", trade.realised, realised)
     if realised:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL
 from backstop.core.events import NONE, BreakerCause, BreakerState, Doubt, EffectArray, EffectKind, EventKind, Guard, Operator, Settlement
 from backstop.core.instruments import VenueRules
 from backstop.core.kinds import BreakerEffect, GuardEffect
@@ -343,8 +342,8 @@ class Scene:
         """
         engine, rules = self.state.engine[0], self.rules
         present = int(engine.now_ns) // int(self.state.rules[0].cap_interval_ns)
-        columns, row = self.state.columns, self.state.markets[market]
-        by_account = int(columns[ORDERED_NOTIONAL, self.account]) if int(columns[ORDERED_INTERVAL, self.account]) == present else 0
+        mine, row = self.state.defaults[self.account], self.state.markets[market]
+        by_account = int(mine.ordered_notional) if int(mine.ordered_interval) == present else 0
         by_market = int(row.ordered_notional) if int(row.ordered_interval) == present else 0
         by_venue = int(engine.ordered_notional) if int(engine.interval) == present else 0
         for later in self.later(EffectKind.ORDER):

@@ -14,7 +14,6 @@ import numpy as np
 from backstop.core.events import (
     NONE,
     Cause,
-    Change,
     EffectArray,
     EffectKind,
     EventArray,
@@ -26,9 +25,7 @@ from backstop.core.events import (
     is_clearing,
 )
 from backstop.core.instruments import VenueRules
-from backstop.core.kinds import ParameterEffect
-from backstop.core.parameter_table import changed
-from backstop.core.rules_in_force import rules_in_force
+from backstop.core.rules_in_force import rules_after, rules_in_force
 from backstop.core.state import State, new_state
 from backstop.explain.books import Account, Books, Held, read_account
 from backstop.explain.brief import Brief
@@ -41,7 +38,7 @@ from backstop.explain.scene import Before, Breaker, Scene, Shared
 from backstop.explain.takeovers import follow_offers
 from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, JournalError, Reader, open_journal
 from backstop.journal.rendering import Row, Speaker, kind_name
-from backstop.journal.showing import speaker_of
+from backstop.journal.showing import adl_policies, speaker_of
 from backstop.journal.verify import rules_of
 from backstop.runs.beginning import Beginning, beginning_of
 from backstop.runs.history import apply_events, read_batches
@@ -52,6 +49,8 @@ __all__ = ["Decision", "Explanation", "Walk", "decides", "explain", "known", "ru
 _ORDINARY = (Cause.CASH, Cause.FUNDING, Cause.OPENING, Cause.FILL, Cause.TRADING_FEE, Cause.MOVE, Cause.CONTRIBUTION)
 #: Effects on markets that are told to whoever holds lots there.
 _OF_MARKETS = (EffectKind.BREAKER, EffectKind.DOUBT, EffectKind.SETTLEMENT)
+#: Effects after which other rules may be in force.
+_OF_RULES = (EffectKind.PARAMETER, EffectKind.LISTING, EffectKind.SETTLEMENT)
 #: Effects that act on an account in default: their first places give the order of the defaulters.
 _ACTS = (EffectKind.RESTRICT, EffectKind.ORDER, EffectKind.OFFER, EffectKind.TAKEOVER, EffectKind.ADL_PLAN, EffectKind.TEAR_UP)
 #: Defaulters whose ratios are worked out.
@@ -177,9 +176,11 @@ def _as_recorded(journal: Reader, speaker: Speaker, account: int, wanted: set[in
             left.discard(row["seq"])
             effects = batch.effects[batch.effects["seq"] == row["seq"]]
             decision = Decision(row["seq"], row["time_ns"], row, speaker.event(row))
+            policies = adl_policies(effects)
             for number in np.flatnonzero(_concerns(effects, account)).tolist():
+                teller = speaker.under(int(policies[number])) if policies[number] else speaker
                 effect = dict(zip(effects.dtype.names or (), effects[number].item(), strict=True))
-                decision.facts.append(Fact(kind_name(effect["kind"], is_event=False), number, speaker.effect(effect), [says]))
+                decision.facts.append(Fact(kind_name(effect["kind"], is_event=False), number, teller.effect(effect), [says]))
             yield decision
     if left:
         raise JournalError(f"journal `{journal.path}` has no event of seq {min(left)}")
@@ -246,31 +247,27 @@ def decides(effects: EffectArray) -> Any:
     return ~moves | ~np.isin(effects["code"], _ORDINARY)
 
 
-def _rules_for(rules: VenueRules, state: State, recorded: EffectArray) -> VenueRules:
-    """Return the rules that the decisions of an event go by: what changes in it changes first."""
-    if not int(state.engine[0].rules_changed) and not (recorded["kind"] == EffectKind.PARAMETER).any():
-        return rules
-    rules = rules_in_force(rules, state)
-    for change in ParameterEffect.each(recorded):
-        if change.status == Change.APPLIED:
-            rules = changed(rules, change.number, market=change.market, entry=change.entry, part=change.part, value=change.new_value)
-    return rules
-
-
 def rules_at(path: Path | str, seq: int | None = None) -> VenueRules:
     """Return the rules in force after the event of a seq, or at the end of the journal.
+
+    Where the first segments are not here, those of the snapshot with which it then begins are followed.
 
     Raises ``FileNotFoundError`` or ``IsADirectoryError``, ``JournalDamaged`` for a file that is
     damaged, and ``JournalError`` for a seq that is not in it.
     """
     with open_journal(path) as journal:
         _, rules = known(journal)
+        first_batch = 1
+        if journal.first_of_all != 1:
+            begun = beginning_of(journal, rules)
+            if begun.state is None or (seq is not None and seq <= begun.seq_before):
+                raise JournalError(f"journal `{path}`, seq {seq}: {begun.says}")
+            rules, first_batch = begun.rules, begun.first_batch
         is_there = seq is None
-        for batch in read_batches(journal):
-            for change in ParameterEffect.each(batch.effects):
-                if change.status == Change.APPLIED and (seq is None or change.seq <= seq):
-                    place = {"market": change.market, "entry": change.entry, "part": change.part}
-                    rules = changed(rules, change.number, **place, value=change.new_value)
+        for batch in read_batches(journal, needs_all=False):
+            if batch.number < first_batch:
+                continue
+            rules = rules_after(rules, batch.effects if seq is None else batch.effects[batch.effects["seq"] <= seq])
             is_there = is_there or bool((batch.events["seq"] == seq).any())
             if seq is not None and is_there:
                 return rules
@@ -339,7 +336,8 @@ class Walk:
 
     def _look(self, accounts: list[int], event: EventArray, recorded: EffectArray) -> None:
         """Take one event, and tell each account's decision of it."""
-        self.rules = _rules_for(self.rules, self.state, recorded)
+        if int(self.state.engine[0].rules_changed):
+            self.rules = rules_in_force(self.rules, self.state)
         before, books = self._before(event), self._books(accounts, event, recorded)
         row = dict(zip(event.dtype.names or (), event[0].item(), strict=True))
         rows = Rows(recorded)
@@ -353,8 +351,9 @@ class Walk:
             if account >= opened:
                 raise JournalError(f"journal `{self.path}`: {self.speaker.holder(account)} is not open at seq {seq}")
         self.speaker.learn_assets(self.state.account_assets[: int(self.state.engine[0].accounts_now)])
+        speaker = self.speaker.under(self.rules.adl_policy)
         scenes = [
-            Scene(self.speaker.in_asset_of(account), self.rules, account, row, recorded, rows, before, self.state, shared)
+            Scene(speaker.in_asset_of(account), self.rules, account, row, recorded, rows, before, self.state, shared)
             for account in accounts
         ]
         if scenes[0].is_mark:
@@ -383,14 +382,29 @@ class Walk:
         firsts = first_cuts(effects, accounts)
         torn = np.flatnonzero((effects["kind"] == EffectKind.TEAR_UP) & np.isin(effects["account"], accounts))
         last = max([*firsts.values(), *torn.tolist()], default=-1)
+        changes = np.flatnonzero(np.isin(effects["kind"], _OF_RULES)).tolist()
         for place in sorted({*shared.books.places_to_follow(effects, last), *concerned}):
             row = rows[place]
+            while changes and changes[0] < place:
+                self._turn(scenes, effects[changes[0] : changes.pop(0) + 1])
             if firsts.get(row["market"]) == place:
                 shared.losses[row["market"]] = loss_at(shared.books, effects, place)
             for scene, decision in concerned.get(place, ()):
                 scene.place = place
                 decision.facts += self._facts_at(scene)
             shared.books.follow(row)
+        for change in changes:
+            self._turn(scenes, effects[change : change + 1])
+
+    def _turn(self, scenes: list[Scene], change: EffectArray) -> None:
+        """Let what follows in the event go by the rules after a change: what timers did before it went by
+        those before.
+        """
+        self.rules = rules_after(self.rules, change)
+        speaker = self.speaker.under(self.rules.adl_policy)
+        for scene in scenes:
+            scene.rules = scene.books.rules = self.rules
+            scene.speaker = speaker
 
     def _books(self, accounts: list[int], event: EventArray, recorded: EffectArray) -> Books:
         """Read who took part: those who are looked at and, where they are torn up after ADL or a

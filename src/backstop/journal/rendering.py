@@ -21,7 +21,6 @@ from backstop.core.events import (
     NEVER_NS,
     NONE,
     AdlClass,
-    AdlPolicy,
     BreakerCause,
     EffectKind,
     EventKind,
@@ -96,9 +95,21 @@ from backstop.core.parameters import NO_CAP
 from backstop.core.parameters import Unit as RuleUnit
 from backstop.journal.manifest import Names
 from backstop.journal.records import record_of
-from backstop.journal.vocabulary import Vocabulary
+from backstop.journal.vocabulary import Vocabulary, said_in
 
-__all__ = ["EFFECTS", "EVENTS", "Part", "Row", "Sentence", "Speaker", "kind_name", "sentence_of", "time_text"]
+__all__ = [
+    "EFFECTS",
+    "EVENTS",
+    "Part",
+    "Row",
+    "Sentence",
+    "Speaker",
+    "kind_name",
+    "place_of_rule",
+    "sentence_of",
+    "time_text",
+    "value_of_rule",
+]
 
 #: One row, by column.
 Row = Mapping[str, int]
@@ -164,8 +175,7 @@ class Sentence(NamedTuple):
 
 def _cash(speaker: Vocabulary, row: Row, atoms: int) -> str:
     """Say money of a row in its asset."""
-    asset = _asset_of(speaker, row) or speaker.asset
-    return f"{atoms:,} atoms" if asset is None else f"{asset.text(atoms)} {asset.name}"
+    return said_in(atoms, _asset_of(speaker, row) or speaker.asset)
 
 
 def _asset_of(speaker: Vocabulary, row: Row) -> Asset | None:
@@ -176,12 +186,12 @@ def _asset_of(speaker: Vocabulary, row: Row) -> Asset | None:
     if is_effect and row["kind"] == EffectKind.POSTING:
         return assets[row["value"]] if 0 <= row["value"] < len(assets) else None
     if row["kind"] == (EffectKind.PARAMETER if is_effect else EventKind.PARAMETER):
-        return _asset_of_rule(speaker, row)
+        return _asset_of_rule(speaker, _rule_of(row), row["market"], row["other"])
     return speaker.asset_of(row["account"], row["market"])
 
 
-def _asset_of_rule(speaker: Vocabulary, row: Row) -> Asset | None:
-    venue, entry, rule = speaker.venue, row["other"], PARAMETERS.get(row["code"])
+def _asset_of_rule(speaker: Vocabulary, rule: ListedRule | None, market: int, entry: int) -> Asset | None:
+    venue = speaker.venue
     match rule.scope if rule else None:
         case Scope.ASSET if 0 <= entry < len(venue.assets):
             return venue.assets[entry]
@@ -190,7 +200,7 @@ def _asset_of_rule(speaker: Vocabulary, row: Row) -> Asset | None:
         case Scope.PROVIDER | Scope.COMMITMENT if 0 <= entry < len(venue.providers):
             return venue.asset_of_provider(entry)
         case Scope.MARKET | Scope.TIER:
-            return speaker.asset_of(NONE, row["market"])
+            return speaker.asset_of(NONE, market)
     return venue.assets[0] if len(venue.assets) == 1 else None
 
 
@@ -412,10 +422,10 @@ def _at_price(field: AnyField) -> tuple[Part, ...]:
 
 
 def _weight(field: AnyField) -> tuple[Part, ...]:
-    """Weight of an ADL counterparty, by the venue's policy; in HOUSE and CROSSED always lots."""
+    """Weight of an ADL counterparty, by the policy of its plan; in HOUSE and CROSSED always lots."""
 
     def said(speaker: Vocabulary, row: Row) -> str:
-        policy, value = AdlPolicy(speaker.venue.rules.adl_policy), field.of(row)
+        policy, value = speaker.adl_policy, field.of(row)
         weight = weight_kind(policy, AdlFillEffect.adl_class.of(row))
         if row["kind"] == EffectKind.ADL_OWNER and is_levelled(policy, AdlOwnerEffect.adl_class.of(row)):
             return f"exposure {_cash(speaker, row, value)} / equity {_cash(speaker, row, AdlOwnerEffect.equity.of(row))}"
@@ -432,7 +442,7 @@ def _eta(_: AnyField) -> tuple[Part, ...]:
     """
 
     def said(speaker: Vocabulary, row: Row) -> str:
-        policy, adl_class, group = AdlPolicy(speaker.venue.rules.adl_policy), AdlClassEffect.adl_class.of(row), AdlClassEffect(row)
+        policy, adl_class, group = speaker.adl_policy, AdlClassEffect.adl_class.of(row), AdlClassEffect(row)
         order = POLICIES[policy].order
         if order and adl_class not in (AdlClass.HOUSE, AdlClass.CROSSED) and group.full < group.candidates:
             return f"one by one in order of {order} until done, the last at {group.eta_lots}"
@@ -500,26 +510,44 @@ def _rule_name(_: AnyField) -> tuple[Part, ...]:
     return (Part("rule", said), Part("number", lambda _, row: row["code"]))
 
 
+def place_of_rule(speaker: Vocabulary, rule: ListedRule | None, market: int, entry: int, part: int) -> str | None:
+    """Say whose rule it is; None where it is the venue's, or no rule."""
+    match rule.scope if rule else None:
+        case Scope.ASSET:
+            return speaker.asset_name(entry) if len(speaker.venue.assets) > 1 else None
+        case Scope.MARKET:
+            return speaker.market(market)
+        case Scope.TIER:
+            return f"tier {entry} of {speaker.market(market)}"
+        case Scope.GROUP:
+            return speaker.fund(entry)
+        case Scope.PROVIDER:
+            return speaker.provider(entry)
+        case Scope.COMMITMENT:
+            group, direction = divmod(part, 2)
+            return f"{speaker.provider(entry)} for {'shorts' if direction else 'longs'} of {speaker.group(group)}"
+    return None
+
+
+def value_of_rule(speaker: Vocabulary, rule: ListedRule | None, market: int, entry: int, value: int) -> str:
+    """Say what a rule is, in its unit; money in the asset of whose rule it is."""
+    match rule.parameter.unit if rule else None:
+        case RuleUnit.ATOMS:
+            return "no cap" if value == NO_CAP else said_in(value, _asset_of_rule(speaker, rule, market, entry))
+        case RuleUnit.PPM:
+            return f"{value} ppm"
+        case RuleUnit.NS:
+            return duration_text(value) if value > 0 else f"{value} ns"
+        case RuleUnit.LOTS:
+            return speaker.lots(market, value)
+    return str(value)
+
+
 def _rule_place(_: AnyField) -> tuple[Part, ...]:
     """Whose rule it is, where it is not the venue's."""
 
     def bare(speaker: Vocabulary, row: Row) -> str | None:
-        rule, entry = _rule_of(row), row["other"]
-        match rule.scope if rule else None:
-            case Scope.ASSET:
-                return speaker.asset_name(entry) if len(speaker.venue.assets) > 1 else None
-            case Scope.MARKET:
-                return speaker.market(row["market"])
-            case Scope.TIER:
-                return f"tier {entry} of {speaker.market(row['market'])}"
-            case Scope.GROUP:
-                return speaker.fund(entry)
-            case Scope.PROVIDER:
-                return speaker.provider(entry)
-            case Scope.COMMITMENT:
-                group, direction = divmod(row["lots"], 2)
-                return f"{speaker.provider(entry)} for {'shorts' if direction else 'longs'} of {speaker.group(group)}"
-        return None
+        return place_of_rule(speaker, _rule_of(row), row["market"], row["other"], row["lots"])
 
     return (Part("place", lambda speaker, row: "" if (name := bare(speaker, row)) is None else f" of {name}", bare),)
 
@@ -528,17 +556,7 @@ def _rule_value(field: AnyField) -> tuple[Part, ...]:
     """What a rule becomes, in its unit."""
 
     def said(speaker: Vocabulary, row: Row) -> str:
-        rule, value = _rule_of(row), field.of(row)
-        match rule.parameter.unit if rule else None:
-            case RuleUnit.ATOMS:
-                return "no cap" if value == NO_CAP else _cash(speaker, row, value)
-            case RuleUnit.PPM:
-                return f"{value} ppm"
-            case RuleUnit.NS:
-                return duration_text(value) if value > 0 else f"{value} ns"
-            case RuleUnit.LOTS:
-                return speaker.lots(row["market"], value)
-        return str(value)
+        return value_of_rule(speaker, _rule_of(row), row["market"], row["other"], field.of(row))
 
     return (Part("value", said, lambda _, row: field.of(row)),)
 

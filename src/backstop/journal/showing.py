@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from backstop.config import Venue, parse_venue
 from backstop.core.events import EffectKind, EventKind, Reject
-from backstop.core.kinds import Columns, RefusalEffect
+from backstop.core.kinds import AdlPlanEffect, Columns, RefusalEffect
 from backstop.journal.codes import codes_agree
 from backstop.journal.findings import Finding, FindingCode, JournalDamaged
 from backstop.journal.manifest import Names
 from backstop.journal.reader import Batch, Reader
 from backstop.journal.rendering import EFFECTS, EVENTS, Row, Sentence, Speaker, kind_name, time_text
 
-__all__ = ["Choice", "Line", "chosen", "speaker_of", "stats"]
+__all__ = ["Choice", "Line", "adl_policies", "chosen", "speaker_of", "stats"]
 
 _ALL = (1 << 63) - 1
 
@@ -43,6 +43,8 @@ class Line(NamedTuple):
     #: Place among the effects of its event, from 0; None: it is the event.
     place: int | None
     row: Row
+    #: Of an effect of ADL: the policy of its plan, by which its weight is said.
+    adl_policy: int | None = None
 
     @property
     def kind(self) -> str:
@@ -91,13 +93,27 @@ def _of_batch(batch: Batch, choice: Choice) -> Iterator[Line]:
     owners = _owners(events["seq"], effects["seq"])
     first_of = np.searchsorted(owners, np.arange(len(events)))
     effect_places = np.flatnonzero(wanted_effects)
+    policies = adl_policies(effects)
     for place in sorted({*np.flatnonzero(wanted_events).tolist(), *owners[effect_places].tolist()}):
         time_ns = int(events["time_ns"][place])
         if wanted_events[place]:
             yield Line(batch.number, time_ns, None, _row(events, place))
         first = np.searchsorted(owners[effect_places], place)
         for effect in effect_places[first : np.searchsorted(owners[effect_places], place, side="right")].tolist():
-            yield Line(batch.number, time_ns, effect - int(first_of[place]), _row(effects, effect))
+            policy = int(policies[effect]) or None
+            yield Line(batch.number, time_ns, effect - int(first_of[place]), _row(effects, effect), policy)
+
+
+def adl_policies(effects: NDArray[np.void]) -> NDArray[np.int64]:
+    """Return for each effect the policy of the plan of ADL that stands last before it, or is it; 0 where
+    its event has none before it.
+    """
+    plans = np.flatnonzero(effects["kind"] == EffectKind.ADL_PLAN)
+    if not len(plans):
+        return np.zeros(len(effects), dtype=np.int64)
+    before = np.searchsorted(plans, np.arange(len(effects)), side="right") - 1
+    is_of_event = (before >= 0) & (effects["seq"][plans[before]] == effects["seq"])
+    return np.where(is_of_event, AdlPlanEffect[Columns](effects).policy[before], 0)
 
 
 def _owners(seqs: NDArray[np.int64], owners: NDArray[np.int64]) -> NDArray[np.int64]:

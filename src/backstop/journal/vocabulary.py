@@ -17,6 +17,7 @@ from backstop.core.events import (
     NONE,
     REMAINDER,
     WORLD,
+    AdlPolicy,
     EffectArray,
     EffectKind,
     EventArray,
@@ -28,7 +29,7 @@ from backstop.core.events import (
 from backstop.journal.manifest import Names
 from backstop.printing import shown_name
 
-__all__ = ["Vocabulary"]
+__all__ = ["Vocabulary", "said_in"]
 
 _HOUSE = {WORLD: "outside world", REMAINDER: "remainder", FEES: "trading fees"}
 #: Market groups by the ledger account of their fund.
@@ -38,7 +39,8 @@ _UNCOVERED = {uncovered_of(group): group for group in range(GROUPS_MAX)}
 _HOUSE_OF_MARKET = ("clearing", "outside traders", "error inventory", "funding")
 
 
-def _said(atoms: int, asset: Asset | None) -> str:
+def said_in(atoms: int, asset: Asset | None) -> str:
+    """Return atoms with all decimals of their asset; where that is not known, as atoms."""
     return f"{atoms:,} atoms" if asset is None else f"{asset.text(atoms)} {asset.name}"
 
 
@@ -52,6 +54,16 @@ class Vocabulary:
         self.asset: Asset | None = venue.assets[0] if len(venue.assets) == 1 else None
         #: Number of the asset of each account that is known to be open.
         self._assets: dict[int, int] = {}
+        #: By which ADL shares: that of the file, unless ``under`` says another.
+        self.adl_policy = AdlPolicy(venue.rules.adl_policy)
+
+    def under(self, adl_policy: int) -> Self:
+        """Return one that says shares of ADL by another policy: that of their plan."""
+        if adl_policy == self.adl_policy:
+            return self
+        other = copy(self)
+        other.adl_policy = AdlPolicy(adl_policy)
+        return other
 
     def holder(self, number: int) -> str:
         """Return the name of an account, or of a ledger account of the house."""
@@ -113,7 +125,7 @@ class Vocabulary:
 
     def cash(self, atoms: int) -> str:
         """Return atoms with all decimals of the asset; where it is not known, as atoms."""
-        return _said(atoms, self.asset)
+        return said_in(atoms, self.asset)
 
     def learn(self, events: EventArray, effects: EffectArray) -> None:
         """Note the assets of the accounts that events open."""

@@ -71,8 +71,7 @@ class ClassSum:
 class AdlRecord(Reader):
     """Counts the ADL effects of a run."""
 
-    def __init__(self, contracts: Contracts) -> None:
-        self._contracts = contracts
+    def __init__(self) -> None:
         self.plans = self.fills = 0
         #: Atoms of notional closed, and what counterparties paid beyond mark.
         self.notional = self.beyond = 0
@@ -82,10 +81,10 @@ class AdlRecord(Reader):
         self.faults: list[str] = []
         self.largest: Plan | None = None
         self.classes: dict[AdlClass, ClassSum] = {}
-        #: By account: atoms paid beyond mark, lots given as notional, fills.
         #: Notices of a leg left naked, and the one by which an exposure grew most.
         self.naked = 0
         self.most_naked: NakedLegEffect[int] | None = None
+        #: By account: atoms paid beyond mark, lots given as notional, fills.
         self._paid, self._given, self._times = (np.zeros(1024, dtype=np.int64) for _ in range(3))
 
     @reads(AdlPlanEffect)
@@ -96,8 +95,8 @@ class AdlRecord(Reader):
         rows = np.flatnonzero(effects["kind"] == EffectKind.ADL_PLAN)
         starts = np.searchsorted(rows, places)
         whole = np.searchsorted(places, rows, side="right") - 1
-        worth = self._contracts.notionals(plans.market, plans.lots, plans.mark_ticks)
-        beyond_each = self._contracts.beyond_mark(plans.market, plans.lots, plans.mark_ticks, plans.cash)
+        worth = fold.contracts.notionals(plans.market, plans.lots, plans.mark_ticks)
+        beyond_each = fold.contracts.beyond_mark(plans.market, plans.lots, plans.mark_ticks, plans.cash)
         beyond, times_ns = _per_plan(beyond_each, whole), fold.time_ns(plans.seq)[starts]
         self.plans += len(places)
         self.notional += sum(worth.tolist())
@@ -106,7 +105,7 @@ class AdlRecord(Reader):
         for place, time_ns, paid in zip(places.tolist(), times_ns.tolist(), beyond.tolist(), strict=True):
             if self.largest is None or paid > self.largest.beyond:
                 self.largest = _plan_at(effects, place, time_ns, paid)
-            self._check(effects, place)
+            self._check(effects, place, fold.contracts)
 
     def _add_fills(self, plans: AdlPlanEffect[Columns], places: NDArray[np.intp], whole: NDArray[np.intp], fold: Fold) -> None:
         fills = fold.rows(AdlFillEffect[Columns])
@@ -116,8 +115,8 @@ class AdlRecord(Reader):
         plan_of = np.searchsorted(places, np.flatnonzero(fold.effects["kind"] == EffectKind.ADL_FILL)) - 1
         self._check_sums(plans, fills, plan_of, whole)
         marks = plans.mark_ticks[np.searchsorted(whole, np.arange(len(places)))]
-        worth = self._contracts.notionals(fills.market, fills.lots, marks[plan_of])
-        paid = -self._contracts.beyond_mark(fills.market, fills.lots, marks[plan_of], fills.cash)
+        worth = fold.contracts.notionals(fills.market, fills.lots, marks[plan_of])
+        paid = -fold.contracts.beyond_mark(fills.market, fills.lots, marks[plan_of], fills.cash)
         classes, accounts = fills.adl_class, fills.account
         self.fills += len(fills)
         for code in np.unique(classes).tolist():
@@ -163,11 +162,11 @@ class AdlRecord(Reader):
         if len(self.faults) < _FAULTS_MAX:
             self.faults.append(f"seq {seq:,}: {message}")
 
-    def _check(self, effects: EffectArray, place: int) -> None:
+    def _check(self, effects: EffectArray, place: int, contracts: Contracts) -> None:
         if self.checked == self.plans or self.fills > FILLS_CHECKED_MAX:
             return
         self.checked += 1
-        for finding in check_certificate(effects, place, self._contracts[effects["market"][place]]):
+        for finding in check_certificate(effects, place, contracts[effects["market"][place]]):
             self._fault(int(effects["seq"][place]), str(finding))
 
     @property

@@ -1,9 +1,9 @@
 """Balances and positions rebuilt from effects alone.
 
 The engine takes no part: a POSTING moves money, a TRADE moves lots, and the cost of a position
-changes by minus what was received and not realised (R1.3.2); a HAIRCUT raises it by the
-cut (6). What comes out is a second way to the state, so the report's conservation is not the
-engine's word.
+changes by minus what was received and not realised (R1.3.2); a HAIRCUT raises it by the cut (6), and
+RELIEF says which part of its margin a position needs. What comes out is a second way to the state,
+so the report's conservation is not the engine's word.
 
 A position that an account opens with has one TRADE, of the account: OUTSIDE, its other side, takes
 the opposite, and where that leaves it without lots, its cost goes to the ledger by a POSTING (1).
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core.events import Cause, EffectArray, clearing_of, outside_of
-from backstop.core.kinds import Columns, HaircutEffect, PostingEffect, TradeEffect
+from backstop.core.instruments import PPM
+from backstop.core.kinds import Columns, HaircutEffect, PostingEffect, ReliefEffect, TradeEffect
 from backstop.runs.fold import Fold, Ints, Reader
 
 __all__ = ["Books", "Holdings"]
@@ -33,6 +34,8 @@ class Holdings(NamedTuple):
     lots: Ints
     #: Atoms.
     cost: Ints
+    #: The part of its maintenance margin that each needs; 1e6 without relief (R10.5.1).
+    kept_ppm: Ints
     #: Atoms, by account.
     balance: Ints
 
@@ -49,22 +52,25 @@ class Books(Reader):
         self._keys = np.zeros(0, dtype=np.int64)
         self._lots = np.zeros(0, dtype=np.int64)
         self._cost = np.zeros(0, dtype=np.int64)
+        self._kept = np.zeros(0, dtype=np.int64)
 
     def copy(self) -> Books:
         """Return books of their own that hold the same."""
         books = Books(self._markets)
-        books._balance, books._keys, books._lots, books._cost = (
-            column.copy() for column in (self._balance, self._keys, self._lots, self._cost)
+        books._balance, books._keys, books._lots, books._cost, books._kept = (
+            column.copy() for column in (self._balance, self._keys, self._lots, self._cost, self._kept)
         )
         return books
 
     def add(self, effects: EffectArray) -> None:
         """Take effects in their order."""
         self._add(PostingEffect(effects), TradeEffect(effects), HaircutEffect(effects))
+        self._relieve(ReliefEffect(effects))
 
     def take_batch(self, fold: Fold) -> None:
         """Take the effects of a batch."""
         self._add(fold.rows(PostingEffect[Columns]), fold.rows(TradeEffect[Columns]), fold.rows(HaircutEffect[Columns]))
+        self._relieve(fold.rows(ReliefEffect[Columns]))
 
     def _add(self, postings: PostingEffect[Columns], trades: TradeEffect[Columns], cuts: HaircutEffect[Columns]) -> None:
         if len(postings):
@@ -92,6 +98,11 @@ class Books(Reader):
             np.add.at(self._lots, places, lots)
             np.add.at(self._cost, places, cost)
 
+    def _relieve(self, rows: ReliefEffect[Columns]) -> None:
+        """Take which part of their margins positions need; of several changes of one the last stands."""
+        if len(rows):
+            self._kept[self._places((rows.account + self._shift) * self._markets + rows.market)] = rows.kept_ppm
+
     def _settle_outside(self, postings: PostingEffect[Columns]) -> None:
         """Take the cost of a position of OUTSIDE that openings closed: what it receives for it, or
         pays.
@@ -118,7 +129,8 @@ class Books(Reader):
         account, market = np.divmod(self._keys, self._markets)
         account = account - self._shift
         held = (account >= 0) & (self._lots != 0)
-        return Holdings(account[held], market[held], self._lots[held], self._cost[held], self._balance[self._shift :].copy())
+        lots, cost, kept_ppm = (column[held] for column in (self._lots, self._cost, self._kept))
+        return Holdings(account[held], market[held], lots, cost, kept_ppm, self._balance[self._shift :].copy())
 
     def sum_atoms(self) -> int:
         """Return the sum of all ledger accounts; 0 where nothing was made or lost (INV-01)."""
@@ -147,4 +159,5 @@ class Books(Reader):
             at = np.searchsorted(self._keys, fresh)
             self._keys = np.insert(self._keys, at, fresh)
             self._lots, self._cost = np.insert(self._lots, at, 0), np.insert(self._cost, at, 0)
+            self._kept = np.insert(self._kept, at, PPM)
         return np.searchsorted(self._keys, keys)

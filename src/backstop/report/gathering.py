@@ -21,6 +21,7 @@ from backstop.report.ladder import Ladder, ladder_of
 from backstop.report.market_records import MarketRecords
 from backstop.report.opening import Opening
 from backstop.report.timeline import Timeline
+from backstop.runs.rule_changes import RuleChanges
 from backstop.runs.tally import Tally
 
 __all__ = ["Gathering"]
@@ -49,8 +50,9 @@ class Gathering:
         self.markets = join(MarketRecords(grid))
         self.fund = join(FundRecord(grid))
         self.defaulters = join(Defaulters(grid))
-        self.adl = join(AdlRecord(self.tally.fold.contracts))
+        self.adl = join(AdlRecord())
         self.halts = join(Halts())
+        self.rule_changes = join(RuleChanges())
 
     def add(self, events: EventArray, effects: EffectArray) -> None:
         """Take events and all their effects."""
@@ -62,6 +64,6 @@ class Gathering:
         return self.books.sum_atoms() == 0 and all(self.books.market_sums(number) == (0, 0) for number in self.markets)
 
     def ladder_now(self) -> Ladder:
-        """Return the ladder of what is held after the last effect."""
+        """Return the ladder of what is held after the last effect, by the rules in force then."""
         fold = self.tally.fold
-        return ladder_of(self.venue.rules, self.books.holdings(), fold.mark.now)
+        return ladder_of(fold.rules, self.books.holdings(), fold.mark.now)

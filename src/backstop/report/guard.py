@@ -19,10 +19,10 @@ _ENDED = {
 
 
 def guard(gathering: Gathering) -> Html | None:
-    """Return what the price guard held back; None where the venue has no guard."""
-    rules, tally = gathering.venue.rules, gathering.tally.guard
-    guarded = [number for number in sorted(gathering.markets) if rules.markets[number].guard_jump_ppm]
-    if not guarded:
+    """Return what the price guard held back; None where the venue had no guard at any time."""
+    rules, tally = gathering.tally.fold.rules, gathering.tally.guard
+    was_guarded = any(each.rule.key == "market.guard_jump_ppm" for each in gathering.rule_changes.all)
+    if not was_guarded and not any(rules.markets[number].guard_jump_ppm for number in gathering.markets):
         return None
     title = tag("h3", "Price guard")
     hold = span_text(rules.breakers.guard_hold_ns)
@@ -61,7 +61,7 @@ def _ends(gathering: Gathering) -> list[Node]:
 
 def _case(gathering: Gathering, held: HeldMark) -> tuple[Node, ...]:
     venue = gathering.venue
-    market, rules = venue.markets[held.market], venue.rules.markets[held.market]
+    market = venue.markets[held.market]
     furthest = join(tag("br"), tag("small", f"at most {price(held.furthest_ticks, market)}")) if held.marks > 1 else None
     lasted = span_text((gathering.time.last_ns if held.ended is None else held.ended_ns) - held.first_ns)
     end = "still held at the end" if held.ended is None else _ENDED[held.ended]
@@ -72,8 +72,8 @@ def _case(gathering: Gathering, held: HeldMark) -> tuple[Node, ...]:
         clock(held.first_ns),
         join(price(held.price_ticks, market), furthest),
         price(held.mark_ticks, market),
-        f"{held.move_ppm / 1e4:.2f} % (from {rules.guard_jump_ppm / 1e4:g} %)",
-        f"{quantity(held.volume_lots, market)} (below {quantity(rules.guard_volume_lots, market)})",
+        f"{held.move_ppm / 1e4:.2f} % (from {held.guard_jump_ppm / 1e4:g} %)",
+        f"{quantity(held.volume_lots, market)} (below {quantity(held.guard_volume_lots, market)})",
         count(held.marks),
         f"{end}, after {lasted}",
     )

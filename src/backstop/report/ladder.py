@@ -4,7 +4,7 @@ else fixed.
 In integers and for every position at once, by bisection over the ticks of its market. Equity less
 maintenance rises with the mark for a long and falls for a short, because no maintenance rate
 reaches 1 (``check_rules``); so there is one tick at which the account comes into default, and it is
-found, not estimated.
+found, not estimated. A position with relief needs a part of its margin only (R10.5.1).
 """
 
 from __future__ import annotations
@@ -51,14 +51,21 @@ def maintenance_atoms(rules: MarketRules, notional: Ints) -> Ints:
     return margin
 
 
+def _kept(margin: Ints, kept_ppm: Ints) -> Ints:
+    """Return the part of margins that is needed, rounded up."""
+    whole, rest = np.divmod(margin, PPM)  # apart, so that the product stays within 63 bits
+    needed: Ints = whole * kept_ppm + (rest * kept_ppm + PPM - 1) // PPM
+    return needed
+
+
 def ladder_of(rules: VenueRules, held: Holdings, marks: Ints) -> Ladder:
-    """Return the liquidation price of every position. ``marks`` are ticks by market."""
+    """Return the liquidation price of every position by rules. ``marks`` are ticks by market."""
     value = rules.contracts.values(held.market, held.lots, marks[held.market])
     notional = rules.contracts.notionals(held.market, held.lots, marks[held.market])
     margin = np.zeros(len(held.lots), dtype=np.int64)
     for number in np.unique(held.market).tolist():
         rows = held.market == number
-        margin[rows] = maintenance_atoms(rules.markets[number], notional[rows])
+        margin[rows] = _kept(maintenance_atoms(rules.markets[number], notional[rows]), held.kept_ppm[rows])
     equity, maintenance = held.balance.copy(), np.zeros(len(held.balance), dtype=np.int64)
     np.add.at(equity, held.account, value - held.cost)
     np.add.at(maintenance, held.account, margin)
@@ -68,12 +75,12 @@ def ladder_of(rules: VenueRules, held: Holdings, marks: Ints) -> Ladder:
     ticks = np.zeros(len(held.lots), dtype=np.int64)
     for number in np.unique(held.market).tolist():
         rows = held.market == number
-        ticks[rows] = _meeting_ticks(rules, number, held.lots[rows], rest[rows])
+        ticks[rows] = _meeting_ticks(rules, number, held.lots[rows], held.kept_ppm[rows], rest[rows])
     in_default = (equity < maintenance)[held.account]
     return Ladder(held.account, held.market, held.lots, notional, ticks, in_default)
 
 
-def _meeting_ticks(venue: VenueRules, market: int, lots: Ints, rest: Ints) -> Ints:
+def _meeting_ticks(venue: VenueRules, market: int, lots: Ints, kept_ppm: Ints, rest: Ints) -> Ints:
     """Return the highest tick at which a long, the lowest at which a short, leaves its account
     below maintenance.
     """
@@ -85,7 +92,8 @@ def _meeting_ticks(venue: VenueRules, market: int, lots: Ints, rest: Ints) -> In
     while bool((high - low > 1).any()):
         middle = (low + high) // 2
         value = contracts.values(markets, lots, middle)
-        is_short_of = rest + value < maintenance_atoms(rules, contracts.notionals(markets, lots, middle))
+        margin = _kept(maintenance_atoms(rules, contracts.notionals(markets, lots, middle)), kept_ppm)
+        is_short_of = rest + value < margin
         goes_up = is_short_of == is_long
         narrow = high - low > 1
         low, high = np.where(goes_up & narrow, middle, low), np.where(~goes_up & narrow, middle, high)

@@ -100,8 +100,9 @@ def _before_and_after(gathering: Gathering) -> Node:
     tally, asset = gathering.tally, gathering.venue.asset
     words: list[Node] = []
     if tally.netted_atoms:
-        words += ["Before anybody else paid, ", count(tally.count("netted")), " insolvent accounts got "]
-        words += [money(tally.netted_atoms, asset), f" {asset.name} from other accounts of their owners. "]
+        number = tally.count("netted")
+        words += ["Before anybody else paid, ", count(number), " insolvent account" if number == 1 else " insolvent accounts", " got "]
+        words += [money(tally.netted_atoms, asset), f" {asset.name} from other accounts of the same owner. "]
     if tally.arrears_atoms:
         words += ["Of what stood uncovered at first, the funds paid ", money(tally.arrears_atoms, asset)]
         words += [f" {asset.name} late, as their caps allowed. "]

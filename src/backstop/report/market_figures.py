@@ -19,6 +19,7 @@ from backstop.report.ladder import Ladder
 from backstop.report.market_records import MarketRecord
 from backstop.report.markup import Html, Node, join, tag
 from backstop.report.parts import legend, section, track_rows
+from backstop.report.rules import change_words
 from backstop.report.series import Envelope
 from backstop.report.summary import closing_bars, envelope_points, run_axis, shown_methods
 from backstop.report.words import clock, compact, money, percent, price, span_text, symbol_short
@@ -63,14 +64,16 @@ def markets(gathering: Gathering) -> Html:
         tag("b", "before"),
         " the first price moved and ",
         tag("b", "after"),
-        " the last event; the number under a ladder is its scale.",
+        " the last event, by the rules in force then; the number under a ladder is its scale.",
     )
     held = [("held", "held back by the price guard")] if gathering.tally.guard.episodes else []
+    changed = [("rulechange", "rules of the market changed")] if any(map(gathering.rule_changes.of_market, gathering.markets)) else []
     states = {spell.state for spell in gathering.halts.spells}
     shades = [(f"shaded {state}", state) for state in ("halted", "throttled", "reopening") if state in states]
     keys = legend(
         [(name, CLOSING[name].method) for name in shown_methods(gathering)]
         + held
+        + changed
         + shades
         + [("long", "longs, liquidated below"), ("short", "shorts, liquidated above")]
     )
@@ -101,7 +104,7 @@ def _figure(gathering: Gathering, number: int, before: Ladder | None, after: Lad
     )
     history = tag("div", _mark_panel(gathering, number, x, y).html(), strip, class_="history")
     body = tag("div", history, tag("div", ladders, class_="ladders"), class_="market")
-    return figure(body, title=title, caption=_caption(gathering, record, cuts), name=f"{market.symbol}: mark, closings and ladders")
+    return figure(body, title=title, caption=_caption(gathering, number, cuts), name=f"{market.symbol}: mark, closings and ladders")
 
 
 def _mark_panel(gathering: Gathering, number: int, x: Axis, y: Axis) -> Panel:
@@ -118,6 +121,7 @@ def _mark_panel(gathering: Gathering, number: int, x: Axis, y: Axis) -> Panel:
         if method in record.fills:
             panel.strokes(_strokes(record.fills[method], tick), f"fillmark {method}")
     _held(panel, gathering, number)
+    _rule_changes(panel, gathering, number)
     _extremes(panel, record, gathering, number)
     for spell in halts_begun(spells)[:3]:
         side = "right" if x.share(spell.start_ns) < 0.7 else "left"
@@ -157,6 +161,16 @@ def _held(panel: Panel, gathering: Gathering, number: int) -> None:
         at = min(max(case.furthest_ticks * tick, y.low), y.high)
         across = "right" if panel.x.share(case.first_ns) < 0.7 else "left"
         panel.label(case.first_ns, at, f"{price(case.furthest_ticks, market)} held {clock(case.first_ns)}", class_=f"{across} heldword")
+
+
+def _rule_changes(panel: Panel, gathering: Gathering, number: int) -> None:
+    """Draw when rules of the market changed, and label the first times."""
+    times_ns = sorted({each.time_ns for each in gathering.rule_changes.of_market(number)})
+    x, y = panel.x, panel.y
+    panel.strokes([(at, y.low, y.high) for at in times_ns[:TRACK_MAX]], "rulechange")
+    for at in times_ns[:2]:
+        across = "right" if x.share(at) < 0.7 else "left"
+        panel.label(at, y.low, f"rules changed {clock(at)}", class_=f"above {across}")
 
 
 def _within(y: Axis, low: float, high: float) -> tuple[float, float]:
@@ -226,8 +240,8 @@ def _ladder_panel(rungs: _Rungs, y: Axis, top: float, mark: float, name: str, de
     return tag("div", tag("p", tag("b", name), class_="rung"), panel.html())
 
 
-def _caption(gathering: Gathering, record: MarketRecord, cuts: list[_Rungs | None]) -> Html:
-    asset = gathering.venue.asset
+def _caption(gathering: Gathering, number: int, cuts: list[_Rungs | None]) -> Html:
+    asset, record = gathering.venue.asset, gathering.markets[number]
     words: list[Node] = []
     totals = [(name, record.closed_total.get(name, 0)) for name in CLOSING]
     closed = [join(money(total, asset), f" {CLOSING[name].method}") for name, total in totals if total]
@@ -247,6 +261,11 @@ def _caption(gathering: Gathering, record: MarketRecord, cuts: list[_Rungs | Non
         said = [join(money(atoms, asset), f" {where}") for atoms, where in beyond if atoms]
         if said:
             words += [f"Ladder {name}, not drawn: ", join(*(join(", " if place else "", one) for place, one in enumerate(said))), ". "]
+    changes = gathering.rule_changes.of_market(number)
+    if changes:
+        said = change_words(gathering, changes[:SPELLS_MAX])
+        words += ["Rules changed: ", join(*(join("; " if place else "", one) for place, one in enumerate(said)))]
+        words += [f"; and {len(changes) - SPELLS_MAX:,} more. " if len(changes) > SPELLS_MAX else ". "]
     return join(words)
 
 

@@ -37,7 +37,9 @@ class Opening(Reader):
         before.add(fold.effects[fold.effects["seq"] < seq])
         self.end_ns = int(fold.time_ns(np.array([seq]))[0])
         self.marks = fold.mark.at_each(seq - 1)
-        self.ladder = ladder_of(fold.venue.rules, before.holdings(), self.marks)
+        # Rules change in the first event of a batch at hand, and only there.
+        rules = fold.rules_before if seq == int(fold.events["seq"][0]) else fold.rules
+        self.ladder = ladder_of(rules, before.holdings(), self.marks)
 
     def _first_mark(self, fold: Fold) -> int | None:
         seqs, _, _ = fold.mark.changes

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 from backstop.config.stages import CLOSING, STAGES, key_of
-from backstop.report import losses, market_figures, providers, record, summary
+from backstop.report import losses, market_figures, providers, record, rules, summary
 from backstop.report.facts import RunFacts
 from backstop.report.gathering import Gathering
 from backstop.report.markup import Html, join, tag
@@ -28,6 +28,7 @@ _CONTENTS = (
     ("defaulters", "Defaulters"),
     ("markets", "Markets"),
     ("halts", "Halts"),
+    ("rules", "Rules"),
     ("refused", "Refused"),
     ("conservation", "Conservation"),
     ("repeat", "Repeat"),
@@ -54,9 +55,10 @@ def page(gathering: Gathering, facts: RunFacts) -> Html:
     figures cannot reach.
     """
     style = files("backstop.report").joinpath("report.css").read_text(encoding="utf-8") + stage_style()
+    absent = {name for name, shown in (("providers", gathering.providers), ("rules", gathering.rule_changes.all)) if not shown}
     body = join(
         summary.head(gathering, facts),
-        tag("nav", [tag("a", text, href=f"#{name}") for name, text in _CONTENTS if name != "providers" or gathering.providers]),
+        tag("nav", [tag("a", text, href=f"#{name}") for name, text in _CONTENTS if name not in absent]),
         summary.day(gathering),
         losses.waterfall(gathering),
         losses.fund(gathering),
@@ -65,6 +67,7 @@ def page(gathering: Gathering, facts: RunFacts) -> Html:
         losses.defaulters(gathering, facts),
         market_figures.markets(gathering),
         market_figures.halts(gathering),
+        rules.rules(gathering),
         record.refusals(gathering, facts),
         record.conservation(gathering, facts),
         record.repeat(gathering, facts),

@@ -14,6 +14,7 @@ from backstop.report.facts import RunFacts
 from backstop.report.gathering import Gathering
 from backstop.report.markup import Html, Node, join, tag
 from backstop.report.parts import lane, legend, section, table
+from backstop.report.rules import change_words
 from backstop.report.series import Envelope
 from backstop.report.summary import run_axis, step_points
 from backstop.report.words import account_name, clock, count, money
@@ -25,6 +26,8 @@ __all__ = ["providers"]
 _COLOURS = 4
 #: Pauses of a provider that are told one by one.
 _PAUSES_MAX = 6
+#: Changes of its rules that are told one by one.
+_CHANGES_MAX = 6
 _PAUSED = {ProviderStatus.STOPPED: "stopped by its loss", ProviderStatus.OFF: "off"}
 
 
@@ -90,12 +93,15 @@ def _terms(gathering: Gathering) -> Html:
     for number, record in sorted(gathering.providers.items()):
         rules = gathering.venue.rules.providers[number]
         stop: Node = money(rules.loss_stop, asset) if rules.loss_stop < NO_CAP else "none"
-        rows.append((_name(gathering, number), _lines(_commitments(gathering, rules)), stop, _lines(_pauses(record))))
+        committed = [*_commitments(gathering, rules), *_changes(gathering, number)]
+        rows.append((_name(gathering, number), _lines(committed), stop, _lines(_pauses(record))))
+    has_changes = any(map(gathering.rule_changes.of_provider, gathering.providers))
     head = ("Provider", f"commitments [{asset.name}]", f"loss stop [{asset.name}]", "stopped or off")
     note = tag(
         "p",
         "A commitment is the notional of a group that a provider takes over; what is used of it comes back over time."
         " One that lost as much as its loss stop gets no offers, and sells what it holds, until half of that is won back.",
+        " Commitments and loss stops are those at the beginning; each change stands below them." if has_changes else None,
         class_="quiet",
     )
     return join(tag("h3", words), table(head, rows, numbers=(2,)), note)
@@ -110,6 +116,16 @@ def _commitments(gathering: Gathering, rules: ProviderRules) -> list[Node]:
             if commitment.capacity:
                 back = join("; ", money(commitment.refill_per_s * 3600, asset), " an hour back") if commitment.refill_per_s else None
                 lines.append(join(f"{group}{of}: ", money(commitment.capacity, asset), back))
+    return lines
+
+
+def _changes(gathering: Gathering, number: int) -> list[Node]:
+    """Say what changed of a provider's own rules: each of the first, and how many more."""
+    changes = gathering.rule_changes.of_provider(number)
+    said = change_words(gathering, changes[:_CHANGES_MAX])
+    lines: list[Node] = [tag("small", each) for each in said]
+    if len(changes) > _CHANGES_MAX:
+        lines.append(tag("small", f"and {len(changes) - _CHANGES_MAX:,} more changes"))
     return lines
 
 

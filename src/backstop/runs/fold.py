@@ -1,7 +1,8 @@
 """One pass over a run's events and effects, shared by all that count it.
 
 A ``Fold`` takes a run batch by batch and works out once what its readers have in common: which
-events the engine took and when, and each market's mark and volume after every event. A ``Reader``
+events the engine took and when, the rules in force, and each market's mark and volume after every
+event. A ``Reader``
 keeps only what is its own. Its methods declare with ``reads`` which kinds of effects they take, and
 get those rows in the order of the journal.
 
@@ -12,7 +13,7 @@ the moment that it was released.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
@@ -20,7 +21,9 @@ from numpy.typing import NDArray
 
 from backstop.config import Venue
 from backstop.core.events import EFFECT, EVENT, NONE, EffectArray, EffectKind, EventArray, Guard, Reject, fund_of
+from backstop.core.instruments import VenueRules
 from backstop.core.kinds import AccountEvent, Columns, EffectView, GuardEffect, MarkEvent, RefusalEffect, SettlementEffect, VolumeEvent
+from backstop.core.rules_in_force import effects_of_rules, rules_after
 
 __all__ = ["Fold", "Ints", "Latest", "Reader", "reads"]
 
@@ -115,6 +118,9 @@ class Latest:
 class Fold:
     """Takes a run batch by batch, each of whole events with all their effects, and hands it to its
     readers.
+
+    An event after which other rules are in force begins a batch of its own: to a reader the rules
+    are the same for all that is at hand.
     """
 
     def __init__(self, venue: Venue) -> None:
@@ -122,7 +128,10 @@ class Fold:
         #: By account: the number of its asset, from when it is open.
         self.account_assets = np.zeros(venue.rules.limits.accounts_max, dtype=np.int64)
         self._market_assets = np.array([market.settlement_asset for market in venue.rules.markets], dtype=np.int64)
-        #: What lots are worth, by market.
+        #: In force for the batch at hand, and before its first event: those of the file, until one changes.
+        self.rules: VenueRules = venue.rules
+        self.rules_before: VenueRules = venue.rules
+        #: What lots are worth, by market, by these rules.
         self.contracts = venue.rules.contracts
         #: Ledger ids of the insurance funds, one per market group.
         self.funds = tuple(fund_of(group) for group in range(len(venue.rules.funds)))
@@ -152,8 +161,16 @@ class Fold:
 
     def take(self, events: EventArray, effects: EffectArray) -> None:
         """Take a batch, in the order of the journal. The rows must hold until the call returns."""
+        for part_events, part_effects in _parts_by_rules(events, effects):
+            self._take(part_events, part_effects)
+
+    def _take(self, events: EventArray, effects: EffectArray) -> None:
         self._has_begun = True
         self.events, self.effects, self._known = events, effects, {}
+        self.rules_before = self.rules
+        self.rules = rules_after(self.rules, effects)
+        if self.rules is not self.rules_before:
+            self.contracts = self.rules.contracts
         self.present = frozenset(np.unique(effects["kind"]).tolist())
         self._follow()
         for reader in self._readers:
@@ -228,3 +245,16 @@ class Fold:
         highest = np.maximum.accumulate(np.concatenate(([self._seq_before], events["seq"])))
         self._seq_before = int(highest[-1])
         return events[events["seq"] > highest[:-1]]
+
+
+def _parts_by_rules(events: EventArray, effects: EffectArray) -> Iterator[tuple[EventArray, EffectArray]]:
+    """Yield a batch in parts: each event in which rules change begins one."""
+    event_from = effect_from = 0
+    highest = np.maximum.accumulate(events["seq"])
+    for seq in np.unique(effects_of_rules(effects)["seq"]).tolist():
+        # A later event with the same seq is refused: the first is the one.
+        event, effect = int(np.searchsorted(highest, seq)), int(np.argmax(effects["seq"] == seq))
+        if event > event_from:
+            yield events[event_from:event], effects[effect_from:effect]
+            event_from, effect_from = event, effect
+    yield events[event_from:], effects[effect_from:]

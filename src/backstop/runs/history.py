@@ -17,7 +17,8 @@ import numpy as np
 from backstop.config import Venue, parse_venue
 from backstop.core.engine import step
 from backstop.core.events import EFFECT, EVENT, EffectArray, EventArray
-from backstop.core.instruments import check_rules
+from backstop.core.instruments import VenueRules, check_rules
+from backstop.core.rules_in_force import rules_in_force
 from backstop.core.state import State
 from backstop.journal import Batch, Finding, FindingCode, JournalDamaged, JournalError, Names, Reader, open_journal
 from backstop.journal.codes import codes_agree
@@ -30,6 +31,8 @@ class Past(NamedTuple):
     """A state, and what it is a state of."""
 
     venue: Venue
+    #: In force in the state; those of the venue are of the journal's beginning.
+    rules: VenueRules
     names: Names
     state: State
     #: The last event applied; -1: none was.
@@ -128,7 +131,7 @@ def replay_before(path: Path | str, seq: int | None) -> Past:
                 recorded = batch.effects[batch.effects["seq"] == following["seq"][0]]
                 break
     engine = state.engine[0]
-    return Past(venue, names, state, int(engine.last_seq), int(engine.now_ns), following, recorded)
+    return Past(venue, rules_in_force(begun.rules, state), names, state, int(engine.last_seq), int(engine.now_ns), following, recorded)
 
 
 def state_at(path: Path | str, seq: int | None) -> Past:

@@ -148,7 +148,6 @@ class OutcomeTally(Reader):
         fold.venue.need_one_asset("an outcome")
         self.tally = tally
         self.breakers: BreakerTally = tally.breakers
-        self._group = np.array([market.group for market in fold.venue.rules.markets], dtype=np.int64)
         self._balance = [0] * len(fold.funds)
         self._owner: dict[int, int] = {}
         self._providers: dict[int, int] = {}
@@ -186,15 +185,16 @@ class OutcomeTally(Reader):
         """Return what winners paid in the batch, by event and group."""
         found: dict[tuple[int, int], _Winners] = {}
         fills, cuts, supports = fold.rows(AdlFillEffect[Columns]), fold.rows(HaircutEffect[Columns]), fold.rows(SupportEffect[Columns])
+        group_of = np.array([market.group for market in fold.rules.markets], dtype=np.int64)
         marks = fold.mark.at(fills.seq, fills.market)
         # Lots that change hands at mark bring minus their worth.
         beyond = -fold.contracts.beyond_mark(fills.market, fills.lots, marks, fills.cash)
-        for seq, group, amount in _rows(fills.seq, self._group[fills.market], beyond):
+        for seq, group, amount in _rows(fills.seq, group_of[fills.market], beyond):
             if amount:
                 found.setdefault((seq, group), _Winners()).adl += amount
-        for seq, group, amount in _rows(cuts.seq, self._group[cuts.market], cuts.amount):
+        for seq, group, amount in _rows(cuts.seq, group_of[cuts.market], cuts.amount):
             found.setdefault((seq, group), _Winners()).cuts += amount
-        groups = np.where(supports.market == NONE, 0, self._group[supports.market])
+        groups = np.where(supports.market == NONE, 0, group_of[supports.market])
         for seq, group, left, limit, cause in _rows(supports.seq, groups, supports.gap - supports.support, supports.limit, supports.cause):
             if left > 0 and (winners := found.get((seq, group))) is not None:
                 parts = winners.of_adl if cause == Cause.SUPPORT else winners.of_cuts

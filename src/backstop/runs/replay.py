@@ -20,6 +20,7 @@ from backstop.config import Venue
 from backstop.config.stages import key_of
 from backstop.core.digest import state_digest
 from backstop.core.events import EffectArray, EventArray, EventKind
+from backstop.core.parameter_table import PARAMETERS
 from backstop.core.stages import paid_first
 from backstop.core.state import State, new_state
 from backstop.journal import Finding, Journal, Manifest, Names
@@ -206,13 +207,19 @@ def _world(venue: Venue, outside: EventArray, start_ns: int, impact: bool, sched
     )
 
 
+#: Number of the rule how old a mark may be.
+_STALE = next(number for number, rule in PARAMETERS.items() if rule.key == "breakers.stale_ns")
+
+
 def _drain_ns(venue: Venue, outside: EventArray) -> int:
     """Return how long the venue runs on after the last outside event, while anything is open.
 
     The end of a recording is not the silence of a feed: it ends before the last mark of any market
-    would count as stale. (One whose marks ended longer ago than that is stale already.)
+    would count as stale, by the shortest age that the venue file or an event asks for. (One whose marks
+    ended longer ago than that is stale already.)
     """
-    stale_ns = venue.rules.breakers.stale_ns
+    asked = outside["amount"][(outside["kind"] == EventKind.PARAMETER) & (outside["code"] == _STALE)].tolist()
+    stale_ns = min((age for age in (venue.rules.breakers.stale_ns, *asked) if age > 0), default=0)
     if not stale_ns:
         return DRAIN_NS
     marks = outside[outside["kind"] == EventKind.MARK]

@@ -187,7 +187,6 @@ class _Moves(Reader):
         self._uncovered = [0] * len(fold.funds)
         self._funding_paid, self._funding_got = [0] * len(fold.funds), [0] * len(fold.funds)
         self._funding_of = np.array([funding_of(market) for market in range(len(fold.venue.rules.markets))], dtype=np.int64)
-        self._groups = np.array([market.group for market in fold.venue.rules.markets], dtype=np.int64)
         self._parts: list[list[NDArray[np.void]]] = [[] for _ in fold.funds]
 
     def take_batch(self, fold: Fold) -> None:
@@ -205,8 +204,9 @@ class _Moves(Reader):
     @reads(PostingEffect)
     def _add(self, rows: PostingEffect[Columns], fold: Fold) -> None:
         by_index = rows.where((rows.cause == Cause.FUNDING) & (rows.market != NONE))
+        groups = np.array([market.group for market in fold.rules.markets], dtype=np.int64)
         for group, fund in enumerate(fold.funds):
-            funding = by_index.where(self._groups[by_index.market] == group)
+            funding = by_index.where(groups[by_index.market] == group)
             pays = funding.receiver == self._funding_of[funding.market]
             self._funding_paid[group] += sum(funding.amount[pays].tolist())
             self._funding_got[group] += sum(funding.amount[~pays].tolist())

@@ -9,6 +9,7 @@ from typing import Any
 
 from backstop.config import Venue
 from backstop.core.events import NONE, BreakerCause, BreakerState, Guard
+from backstop.core.instruments import MarketRules
 from backstop.core.kinds import BreakerEffect, Columns, GuardEffect
 from backstop.feeds.columns import time_text
 from backstop.runs.fold import Fold, Reader, reads
@@ -119,6 +120,9 @@ class HeldMark:
     move_ppm: int
     #: Volume that was reported when it came.
     volume_lots: int
+    #: What the guard held by then: moves of so much or more, on less than so many lots.
+    guard_jump_ppm: int
+    guard_volume_lots: int
     #: How many were held until something ended it, and the one furthest from the reference mark.
     marks: int = 1
     furthest_ticks: int = 0
@@ -132,7 +136,7 @@ class HeldMark:
 
     def why(self, venue: Venue) -> str:
         """Say in words why it was not taken, and what became of it."""
-        spec, rules = venue.markets[self.market], venue.rules.markets[self.market]
+        spec = venue.markets[self.market]
         end = "still held at the end" if self.ended is None else f"{_ENDED[self.ended]} ({time_text(self.ended_ns)})"
         more = f", and {self.marks - 1:,} after it, the furthest at {spec.price_text(self.furthest_ticks)}" if self.marks > 1 else ""
         if self.continued_ns:
@@ -141,7 +145,7 @@ class HeldMark:
         return (
             f"{spec.price_text(self.price_ticks)} ({time_text(self.first_ns)}) is {self.move_ppm / 1e4:.2f} % from the mark"
             f" {spec.price_text(self.mark_ticks)} on a volume of {spec.quantity_text(self.volume_lots)}: {held} as"
-            f" {rules.guard_jump_ppm / 1e4:g} % or more on less than {spec.quantity_text(rules.guard_volume_lots)} is{more}; {end}"
+            f" {self.guard_jump_ppm / 1e4:g} % or more on less than {spec.quantity_text(self.guard_volume_lots)} is{more}; {end}"
         )
 
     def as_json(self, venue: Venue) -> dict[str, Any]:
@@ -177,17 +181,18 @@ class GuardTally(Reader):
         for row, time_ns, volume in zip(map(GuardEffect[int], rows.rows), times, volumes, strict=True):
             self.counts[row.action] += 1
             if row.action in (Guard.HELD, Guard.RENEWED):
-                self._hold(row, time_ns, volume)
+                self._hold(row, time_ns, volume, fold.rules.markets[row.market])
             elif row.action == Guard.CONTINUED and row.market in self._open:
                 self._open[row.market].continued_ns = time_ns
             elif row.market in self._open:
                 ended = self._open.pop(row.market)
                 ended.ended, ended.ended_ns = row.action, time_ns
 
-    def _hold(self, row: GuardEffect[int], time_ns: int, volume: int) -> None:
+    def _hold(self, row: GuardEffect[int], time_ns: int, volume: int, rules: MarketRules) -> None:
         held, price, move_ppm = self._open.get(row.market), row.price_ticks, row.move_ppm
         if held is None:
-            held = HeldMark(row.market, time_ns, row.reference_ticks, price, move_ppm, volume, 1, price, move_ppm)
+            guard = (rules.guard_jump_ppm, rules.guard_volume_lots)
+            held = HeldMark(row.market, time_ns, row.reference_ticks, price, move_ppm, volume, *guard, 1, price, move_ppm)
             held.is_renewed = row.action == Guard.RENEWED
             self._open[row.market] = held
             self.episodes += 1

@@ -98,15 +98,15 @@ def carries_on(state: State, turn: int, account: int) -> bool:
     if equity < 0:
         return False
     row = state.stages[turn]
-    until = state.carry_until[account]
+    until = state.defaults[account].carry_until_ns
     if until == 0:
         until = min(now, deadline_ns(state, turn, account)) + rules.carry_max_ns
     need = _plan_parts(state, account, equity)
     if now >= until or not _fits(state, account):
         end_carry(state, account)
         return False
-    if state.carry_until[account] == 0:
-        state.carry_until[account] = until
+    if state.defaults[account].carry_until_ns == 0:
+        state.defaults[account].carry_until_ns = until
         emit_carry(state, account=account, need=need, until_ns=until)
     _reserve_all(state, account, False)
     _reserve_all(state, account, True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.assets import has_one_asset, rules_of_market
 from backstop.core.breakers import band_ticks, effective_state
-from backstop.core.columns import ORDERED_INTERVAL, ORDERED_NOTIONAL, SLICE_CAP, SLICE_COST, SLICE_POSITION, SLICE_RELEASE, TURN_ACCOUNT
+from backstop.core.columns import SLICE_CAP, SLICE_COST, SLICE_POSITION, SLICE_RELEASE, TURN_ACCOUNT
 from backstop.core.contracts import cash_of, closing, lots_reaching, lots_within, notional_at_mark
 from backstop.core.doubt import is_book_shut, is_forced, may_close, may_force
 from backstop.core.events import NONE, BreakerState, Health
@@ -124,14 +124,14 @@ def _notional_left(state: State, account: int, market: int) -> int:
     the venue's cap.
     """
     present = roll_interval(state)
-    rules, row = state.rules[0], state.markets[market]
-    if state.columns[ORDERED_INTERVAL, account] != present:
-        state.columns[ORDERED_INTERVAL, account] = present
-        state.columns[ORDERED_NOTIONAL, account] = 0
+    rules, row, mine = state.rules[0], state.markets[market], state.defaults[account]
+    if mine.ordered_interval != present:
+        mine.ordered_interval = present
+        mine.ordered_notional = 0
     if row.ordered_interval != present:
         row.ordered_interval = present
         row.ordered_notional = 0
-    by_account = rules_of_market(state, market).account_notional_max - state.columns[ORDERED_NOTIONAL, account]
+    by_account = rules_of_market(state, market).account_notional_max - mine.ordered_notional
     by_market = row.ordered_notional_max - row.ordered_notional
     return min(by_account, by_market, rules.venue_notional_max - state.engine[0].ordered_notional)
 
@@ -323,7 +323,7 @@ def count_ordered(state: State, position: int, lots: int) -> None:
     """Count ``lots`` (> 0) that go to the book against the caps of account, market and venue."""
     row = state.positions[position]
     notional = notional_at_mark(state, row.market, lots)
-    state.columns[ORDERED_NOTIONAL, row.account] += notional
+    state.defaults[row.account].ordered_notional += notional
     state.markets[row.market].ordered_notional += notional
     if has_one_asset(state):
         state.engine[0].ordered_notional += notional

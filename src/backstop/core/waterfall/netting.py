@@ -32,7 +32,7 @@ __all__ = ["begin_netting", "judge_netted", "net_linked"]
 def begin_netting(state: State, owner: int) -> None:
     """Begin the walks over an owner's accounts, where this is the first of the event."""
     if state.columns[NETTED_EVENT, owner] != state.engine[0].accepted:
-        state.columns[NETTED_EVENT, owner] = state.engine[0].accepted
+        state.columns[NETTED_EVENT, owner] = state.engine[0].netted_event = state.engine[0].accepted
         for column in (NETTED_SPARE, NETTED_REST, NETTED_CLAIM):
             state.columns[column, owner] = state.columns[OWNER_FIRST, owner]
 

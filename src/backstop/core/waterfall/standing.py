@@ -6,13 +6,13 @@ Rules: R5.5.6.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
-from backstop.core.columns import PARKED, PARKED_TURN
+from backstop.core.columns import PARKED
 from backstop.core.events import NONE
 from backstop.core.state import State
 
 __all__ = ["first_joint_turn", "park", "release_all_at", "stands_at", "withdraw"]
 
-#: ``PARKED_TURN`` of an account that is not in the list, and of one that is in it but stands at no
+#: ``parked_turn`` of an account that is not in the list, and of one that is in it but stands at no
 #: joint turn any more. Otherwise the turn at which it stands, plus 1.
 _UNLISTED, _WITHDRAWN = 0, -1
 
@@ -20,23 +20,23 @@ _UNLISTED, _WITHDRAWN = 0, -1
 @kernel
 def park(state: State, account: int, turn: int) -> None:
     """Let an account stand at a joint turn until that acts."""
-    if state.columns[PARKED_TURN, account] == _UNLISTED:
+    if state.defaults[account].parked_turn == _UNLISTED:
         state.columns[PARKED, state.engine[0].parked_now] = account
         state.engine[0].parked_now += 1
-    state.columns[PARKED_TURN, account] = turn + 1
+    state.defaults[account].parked_turn = turn + 1
 
 
 @inlined
 def stands_at(state: State, account: int, turn: int) -> bool:
     """Return whether an account stands at a joint turn; ``turn`` NONE: there is none."""
-    return turn != NONE and state.columns[PARKED_TURN, account] == turn + 1
+    return turn != NONE and state.defaults[account].parked_turn == turn + 1
 
 
 @kernel
 def withdraw(state: State, account: int) -> None:
     """Let an account stand at no joint turn any more."""
-    if state.columns[PARKED_TURN, account] != _UNLISTED:
-        state.columns[PARKED_TURN, account] = _WITHDRAWN
+    if state.defaults[account].parked_turn != _UNLISTED:
+        state.defaults[account].parked_turn = _WITHDRAWN
 
 
 @kernel
@@ -48,9 +48,9 @@ def first_joint_turn(state: State) -> int:
     first, kept = NONE, 0
     for place in range(engine.parked_now):
         account = state.columns[PARKED, place]
-        turn = state.columns[PARKED_TURN, account] - 1
+        turn = state.defaults[account].parked_turn - 1
         if turn + 1 == _WITHDRAWN:
-            state.columns[PARKED_TURN, account] = _UNLISTED
+            state.defaults[account].parked_turn = _UNLISTED
             continue
         state.columns[PARKED, kept] = account
         kept += 1
@@ -70,7 +70,7 @@ def release_all_at(state: State, turn: int, accounts: int) -> int:
     for place in range(engine.parked_now):
         account = state.columns[PARKED, place]
         if stands_at(state, account, turn):
-            state.columns[PARKED_TURN, account] = _UNLISTED
+            state.defaults[account].parked_turn = _UNLISTED
             state.columns[accounts, count] = account
             count += 1
         else:

@@ -29,7 +29,7 @@ def deadline_ns(state: State, turn: int, account: int) -> int:
     """Return the time from which an account waits no longer in a turn; what it waited for doubt
     does not count.
     """
-    return state.accounts[account].default_since_ns + state.stages[turn].deadline_ns + state.doubts[account, 0]
+    return state.accounts[account].default_since_ns + state.stages[turn].deadline_ns + state.defaults[account].doubt_ns
 
 
 @kernel
