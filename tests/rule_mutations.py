@@ -1,30 +1,51 @@
 """One mutation of each rule: random streams must notice that the reference follows another rule.
 
-``python -m tests.rule_mutations`` changes one place of the reference at a time and runs streams
-until an effect or a digest differs from the engine's. A mutation that no stream notices means that
-no stream reaches the rule. ``--only NAME`` runs one; the exit code is 1 where one went unnoticed.
+``python -m tests.rule_mutations`` runs streams through the engine and records what they said. Then
+it changes one place of the reference at a time, and runs the same streams through that until an
+effect or a digest differs. A mutation that no stream notices means that no stream reaches the rule.
+``--only NAME`` runs one; the exit code is 1 where one went unnoticed.
 """
 
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib.abc
 import importlib.machinery
 import json
-import subprocess
+import multiprocessing
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import CodeType, ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-__all__ = ["MUTATIONS", "Mutation", "mutated"]
+from backstop.core.events import EffectKind
+from backstop.core.instruments import VenueRules
+
+__all__ = ["MUTATIONS", "Mutation", "mutated", "recorded", "run_all"]
 
 REFERENCE = Path(__file__).parent.parent / "src" / "backstop" / "reference"
-#: What a process prints when no stream noticed the mutation.
+#: In place of a stream: none noticed the mutation.
 UNNOTICED = -1
+#: Digests are compared after so many events, and where the price guard holds.
+DIGEST_EVERY = 16
+#: Streams that a process records at a time.
+_BLOCK = 100
+
+
+class Recorded(NamedTuple):
+    """What the engine said of one stream, in plain tuples: no class of the reference is among them,
+    which each mutation loads anew.
+    """
+
+    rules: VenueRules
+    events: tuple[tuple[int, ...], ...]
+    #: By event. Fewer than events where the engine stopped at its limit of effects.
+    effects: tuple[tuple[tuple[int, ...], ...], ...]
+    #: By place of an event.
+    digests: dict[int, str]
 
 
 class Mutation(NamedTuple):
@@ -405,35 +426,97 @@ def mutated(mutation: Mutation) -> str:
     return source.replace(mutation.was, mutation.becomes)
 
 
-def first_noticed(mutation: Mutation, first: int, streams: int) -> int:
-    """Run streams against the mutated reference, in this process; return the first seed that
-    differs, or UNNOTICED.
+def recorded(first: int, streams: int) -> list[Recorded]:
+    """Run streams through the engine; return what they said."""
+    from backstop.core.digest import state_digest
+    from backstop.core.engine import step
+    from backstop.core.state import new_state
+    from backstop.reference.records import events_array
+    from tests.campaign import take_effects
+    from tests.streams.random_streams import make_stream
+
+    found = list[Recorded]()
+    for seed in range(first, first + streams):
+        rules, events = make_stream(seed)
+        state, rows = new_state(rules), events_array(events)
+        said, digests, stopped = list[tuple[tuple[int, ...], ...]](), dict[int, str](), False
+        for place in range(len(events)):
+            try:
+                step(state, rows[: place + 1], place)
+            except OverflowError:
+                stopped = True
+                break
+            effects = take_effects(state)
+            said.append(tuple(tuple(effect) for effect in effects))
+            if place % DIGEST_EVERY == DIGEST_EVERY - 1 or any(effect.kind == EffectKind.GUARD for effect in effects):
+                digests[place] = state_digest(state)
+        if not stopped:
+            digests[len(events) - 1] = state_digest(state)
+        found.append(Recorded(rules, tuple(tuple(event) for event in events), tuple(said), digests))
+    return found
+
+
+def _notices(stream: Recorded, reference: Any, event_of: Any) -> bool:
+    """Say whether a reference says anything else than the engine did."""
+    for place, event in enumerate(stream.events):
+        effects = reference.apply(event_of(*event))
+        if place == len(stream.effects):
+            # Here the engine stopped: the event brings more than the venue's limit allows.
+            return len(effects) <= stream.rules.limits.effects_max
+        if tuple(effects) != stream.effects[place]:
+            return True
+        if place in stream.digests and reference.digest() != stream.digests[place]:
+            return True
+    return False
+
+
+def first_noticed(mutation: Mutation, streams: Sequence[Recorded]) -> int:
+    """Run recorded streams against the mutated reference; return the place of the first that
+    differs, or UNNOTICED. The process must end afterwards: its reference is mutated.
 
     A mutated reference that raises is noticed, too.
     """
-    if any(name.startswith("backstop.reference") for name in sys.modules):
-        raise RuntimeError("the reference is loaded already: mutations need a process of their own")
+    for name in [name for name in sys.modules if name.startswith("backstop.reference")]:
+        del sys.modules[name]
     sys.meta_path.insert(0, _Finder(mutation))
-    from tests.campaign import compare_stream
+    from backstop.reference.engine import Event, ReferenceEngine
 
-    for seed in range(first, first + streams):
+    for place, stream in enumerate(streams):
         try:
-            if compare_stream(seed) is not None:
-                return seed
+            if _notices(stream, ReferenceEngine(stream.rules), Event):
+                return place
         except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
-            return seed
+            return place
     return UNNOTICED
 
 
-def run_alone(mutation: Mutation, first: int, streams: int) -> int:
-    """Run a mutation in a process of its own; return the first seed that noticed it, or
-    UNNOTICED.
+#: What the workers find when they begin: they are forks of the process that gathered it.
+_streams: list[Recorded] = []
+
+
+def _first_noticed_of_all(mutation: Mutation) -> tuple[Mutation, int]:
+    return mutation, first_noticed(mutation, _streams)
+
+
+def run_all(mutations: Sequence[Mutation], streams: Sequence[Recorded], workers: int) -> Iterator[tuple[Mutation, int]]:
+    """Run each mutation in a process of its own, ``workers`` at once; yield it, as it is done, with
+    the place of the first stream that noticed it, or UNNOTICED.
     """
-    command = [sys.executable, "-m", "tests.rule_mutations", "--alone", mutation.name, "--first", str(first), "--streams", str(streams)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=REFERENCE.parents[2])
-    if done.returncode != 0:
-        raise RuntimeError(f"{mutation.name}: {done.stderr.strip().splitlines()[-1]}")
-    return int(done.stdout)
+    _streams[:] = streams
+    gc.freeze()  # no page is copied for a walk of the collector
+    with multiprocessing.get_context("fork").Pool(workers, maxtasksperchild=1) as pool:
+        yield from pool.imap_unordered(_first_noticed_of_all, mutations, chunksize=1)
+    gc.unfreeze()
+
+
+def _record_all(first: int, streams: int, workers: int) -> list[Recorded]:
+    """Return what streams said, recorded in processes that end: this one loads no compiler."""
+    blocks = [(begin, min(_BLOCK, first + streams - begin)) for begin in range(first, first + streams, _BLOCK)]
+    found = list[Recorded]()
+    with multiprocessing.get_context("spawn").Pool(workers) as pool:
+        for block in pool.starmap(recorded, blocks, chunksize=1):
+            found += block
+    return found
 
 
 def main() -> int:
@@ -442,27 +525,25 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=3000, help="streams that each mutation gets")
     parser.add_argument("--first", type=int, default=7_000_000)
     parser.add_argument("--only", choices=[mutation.name for mutation in MUTATIONS], action="append")
-    parser.add_argument("--alone", help=argparse.SUPPRESS)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     by_name = {mutation.name: mutation for mutation in MUTATIONS}
-    if options.alone:
-        print(first_noticed(by_name[options.alone], options.first, options.streams))
-        return 0
     chosen = [by_name[name] for name in options.only] if options.only else list(MUTATIONS)
     started, noticed = time.monotonic(), dict[str, int | None]()
-    with ThreadPoolExecutor(options.workers) as pool:
-        found = pool.map(lambda mutation: run_alone(mutation, options.first, options.streams), chosen)
-        for mutation, seed in zip(chosen, found, strict=True):
-            noticed[mutation.name] = None if seed == UNNOTICED else seed - options.first + 1
-            print(f"{len(noticed)} of {len(chosen)} after {time.monotonic() - started:.0f} s: {mutation.name}", file=sys.stderr)
-    unnoticed = [name for name, streams in noticed.items() if streams is None]
+    print(f"recording {options.streams} streams", file=sys.stderr)
+    streams = _record_all(options.first, options.streams, options.workers)
+    for mutation, place in run_all(chosen, streams, options.workers):
+        noticed[mutation.name] = None if place == UNNOTICED else place + 1
+        outcome = "NOT NOTICED" if place == UNNOTICED else f"stream {place + 1}"
+        print(f"{len(noticed)} of {len(chosen)} after {time.monotonic() - started:.0f} s: {mutation.name}, {outcome}", file=sys.stderr)
+    noticed = {mutation.name: noticed[mutation.name] for mutation in chosen}
+    unnoticed = [name for name, count in noticed.items() if count is None]
     if options.json:
         print(json.dumps({"streams": options.streams, "first": options.first, "noticed_at_stream": noticed}, indent=2))
     else:
-        for name, streams in noticed.items():
-            print(f"{name:<45} {'NOT NOTICED' if streams is None else f'noticed at stream {streams}'}")
+        for name, count in noticed.items():
+            print(f"{name:<45} {'NOT NOTICED' if count is None else f'noticed at stream {count}'}")
         print(f"{len(chosen)} mutations of the rules, {len(unnoticed)} not noticed within {options.streams} streams")
     return int(bool(unnoticed))
 

@@ -99,6 +99,27 @@ def test_what_the_fund_paid_is_told_by_one_number(folder: Path) -> None:
     assert 0 < float(support.replace(",", "")) <= float(paid.replace(",", ""))
 
 
+def test_defaults_that_outlast_the_run_are_told(folder: Path) -> None:
+    """The run ends before its last mark is stale: by then not all of ten longs are closed, who lack 10,000 each."""
+    write(folder / "venue.toml", full_text(closeout='account_notional_max = "1000"\ndeadline = "1h"', more='[breakers]\nstale = "2s"\n'))
+    write(folder / "prices.csv", f"time,market,mark\n{START},{BTC},100000\n{START + SECOND},{BTC},80000\n")
+    told = replay(folder)
+    values = as_json(replay(folder, "--json"))
+    lasting = values["in_default_at_end"]
+    assert lasting["accounts"] == lasting["insolvent"] == 3
+    lacks = lasting["lacks"].removesuffix(" USDT")
+    words = f"in default 3 accounts at the end, 3 insolvent: they lack {float(lacks):,.6f} USDT, which is in no row above"
+    assert words in told.stdout.splitlines()
+    # Two lack all of it, the fund paid a part for the slices of the third.
+    assert 20_000 < float(lacks) < 30_000
+
+
+def test_a_run_that_ends_its_defaults_has_no_such_line(folder: Path) -> None:
+    result = replay(folder)
+    assert not any(line.startswith("in default") for line in result.stdout.splitlines())
+    assert as_json(replay(folder, "--json"))["in_default_at_end"] == {"accounts": 0, "insolvent": 0, "lacks": "0.000000 USDT"}
+
+
 GUARDED = "[guard]\njump_ppm = 100_000\n[breakers]\nprice_throttle_ppm = 50_000\nprice_halt_ppm = 500_000\nprice_exit_ppm = 40_000\n"
 
 

@@ -67,6 +67,79 @@ def test_what_is_fixed_is_named_and_the_exit_code_says_so(tmp_path: Path) -> Non
     assert result.stderr == "fixed while a venue runs: the rule closeout.cap_interval_ns becomes 61s\n"
 
 
+def _last_market(symbol: str) -> str:
+    """Return the section of the bundled file's last market, for another symbol."""
+    section = default_text()[default_text().rindex("[[market]]") :]
+    return section.replace("AAVE/USDT:USDT", symbol)
+
+
+def _without_market(symbol: str) -> tuple[str, str]:
+    """Return the section of a market, and nothing in its place."""
+    text = default_text()
+    start = text.index(f'[[market]]\nsymbol = "{symbol}"')
+    end = text.find("[[market]]", start + 1)
+    return text[start:] if end < 0 else text[start:end], ""
+
+
+LAST_TIER = "    { floor = 230_000_000, initial_rate_ppm = 200_000, maintenance_rate_ppm = 100_000 },\n"
+CAPPED, OPEN = "{ floor = 100_000_000, cap = 230_000_000,", "{ floor = 100_000_000,"
+
+
+@pytest.mark.parametrize(
+    ("replaced", "others"),
+    [
+        (
+            [(_last_market("AAVE/USDT:USDT"), _last_market("AAVE/USDT:USDT") + "\n" + _last_market("LINK/USDT:USDT"))],
+            [
+                "market[10] (LINK/USDT:USDT): only the new file has it. A market that is to be listed needs a spare place"
+                " (`listed = false`) in the file that the venue started with"
+            ],
+        ),
+        (
+            [_without_market("AAVE/USDT:USDT")],
+            [
+                "market[9] (AAVE/USDT:USDT): only the old file has it. A SETTLEMENT event ends a market,"
+                " and its place stays: keep it in the new file"
+            ],
+        ),
+        (
+            [(LAST_TIER, ""), (CAPPED, OPEN)],
+            [
+                "market[0].tiers (BTC/USDT:USDT): 8 in the old file, 7 in the new."
+                " Their number stays: where fewer are needed, give several the same rates"
+            ],
+        ),
+        ([("AAVE/USDT:USDT", "LINK/USDT:USDT")], ["market[9].symbol: AAVE/USDT:USDT becomes LINK/USDT:USDT"]),
+        (
+            [('name = "provider:lattice"', 'name = "provider:grid"')],
+            ["providers: provider:meridian, provider:lattice, provider:vault become provider:meridian, provider:grid, provider:vault"],
+        ),
+        (
+            [('[[group]]\nname = "alts"', '[[group]]\nname = "new"\nopening_balance = "1"\n\n[[group]]\nname = "alts"')],
+            ["market groups: majors, alts become majors, new, alts"],
+        ),
+    ],
+)
+def test_what_only_one_file_has_is_named(tmp_path: Path, replaced: list[tuple[str, str]], others: list[str]) -> None:
+    """Beside it every other difference is told as ever."""
+    files = _files(tmp_path, *replaced, (_line("fee_ppm"), "fee_ppm = 7000"))
+    result = runner.invoke(app, ["config", "diff", *files])
+    assert result.exit_code == FINDING
+    assert result.stdout == "the rule closeout.fee_ppm becomes 7000 ppm\n"
+    said = [line for line in result.stderr.splitlines() if line.startswith("no event changes this: ")]
+    assert said == [f"no event changes this: {other}" for other in others]
+
+
+def test_a_market_in_the_place_of_another_is_not_compared_with_it(tmp_path: Path) -> None:
+    """Rules of SOL are no changes of ETH, where ETH was taken out before it."""
+    result = runner.invoke(app, ["config", "diff", *_files(tmp_path, _without_market("ETH/USDT:USDT"))])
+    assert (result.exit_code, result.stdout) == (FINDING, "")
+    lines = result.stderr.splitlines()
+    assert lines[0] == "no event changes this: market[1].symbol: ETH/USDT:USDT becomes SOL/USDT:USDT"
+    assert len(lines) == 9
+    assert all(line.startswith("no event changes this: market[") for line in lines)
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     assert runner.invoke(app, ["config", "diff", str(tmp_path / "a.toml"), str(tmp_path / "b.toml")]).exit_code == FAILED
 

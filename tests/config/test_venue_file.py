@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -569,6 +570,13 @@ def test_steps_by_named_rounding(value: str, step: str, rounding: Rounding, step
 def test_exact_steps_refuse_what_is_off_the_grid(value: str) -> None:
     with pytest.raises(OffGridError):
         steps_of(Decimal(value), Decimal("0.5"))
+
+
+@pytest.mark.parametrize(("value", "name"), [("12.5", "str"), (12.5, "float"), (12, "int")])
+def test_what_is_no_decimal_is_named(value: Any, name: str) -> None:
+    with pytest.raises(TypeError) as raised:
+        parse_venue(SMALL).asset.atoms(value)
+    assert str(raised.value) == f'{value!r} is a {name}: must be a Decimal, as in Decimal("0.1")'
 
 
 @pytest.mark.parametrize("steps", [0, 1, -1, 10**30, -(10**30) - 7])

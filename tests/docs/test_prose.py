@@ -1,4 +1,4 @@
-"""The prose of the pages: no line is wider than a reader's window."""
+"""The prose of the pages: no line is wider than a reader's window, and no link is dead."""
 
 from __future__ import annotations
 
@@ -36,6 +36,28 @@ def test_wide_prose_is_found_and_wide_tables_are_not() -> None:
     wide = "x" * (COLUMNS_MAX + 1)
     text = f"| {wide} |\n```\n{wide}\n```\n![{wide}](picture.svg)\n  {wide}\n"
     assert [number for number, line in prose_lines(text) if len(line) > COLUMNS_MAX] == [6]
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub names them."""
+    lines = (line for _, line in prose_lines(page.read_text(encoding="utf-8")))
+    headings = (line.lstrip("#").strip().lower() for line in lines if line.startswith("#"))
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_a_file_and_a_heading(page: Path) -> None:
+    """A link inside the repository names a file that is there, and where it has one a heading of it."""
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    dead = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        name, _, anchor = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        if "://" in link:
+            continue
+        if not target.exists() or (anchor and target.suffix == ".md" and anchor not in _anchors(target)):
+            dead.append(link)
+    assert dead == []
 
 
 def test_the_targets_that_pages_name_are_in_the_makefile() -> None:

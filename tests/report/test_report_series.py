@@ -80,6 +80,7 @@ def test_words() -> None:
     assert percent(1, 0) == "\N{EN DASH}"
     assert clock(START, date=True) == "2025-10-10 21:00:00"
     assert [span_text(seconds * SECOND) for seconds in (0, 59, 60, 5400, 90_061)] == ["under 1 s", "59 s", "1 min", "1 h 30 min", "1 d 1 h"]
+    assert [span_text(ns) for ns in (SECOND // 2 - 1, SECOND // 2, 278_950_000_000)] == ["under 1 s", "1 s", "4 min 39 s"]
 
 
 def test_a_halt_that_is_held_anew_is_labelled_once() -> None:

@@ -5,6 +5,7 @@ which it does not ask.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from backstop.core.events import (
 from backstop.core.state import new_state
 from backstop.journal import open_journal
 from backstop.report import Gathering, RunFacts, facts_of_result
+from backstop.report.market_figures import halts
 from backstop.report.page import page
 from backstop.report.words import clock
 from backstop.runs.backers import standings_of
@@ -299,10 +301,18 @@ def test_breakers_are_shown_on_one_line_a_market() -> None:
     assert (row.account, row.socialised, row.deficit) == (7, 200, 200)
     text = page(gathering, RunFacts("stops", "0" * 64))
     Page(text)
+    assert text.count("of defaults that ended every deficit was paid") == 2
+    assert 'When the run ended, <data value="1">1</data> account was still in default: what they lack is not counted.' in text
     section = text[text.index('id="halts"') : text.index('id="refused"')]
     assert section.count('class="track"') == 2
     for words in ("throttled 21:00:01 to 21:00:02 (flow)", "halted 21:00:03 to the end (operator)", "halted 2 s", "throttled 1 s"):
         assert words in section
+    assert "closing orders leave in slices of the throttled share" in section
+    assert "ADL and tear-up wait" not in section
+    rules = gathering.venue.rules
+    waiting = rules._replace(breakers=rules.breakers._replace(halt_wait_max_ns=90 * SECOND))
+    gathering.venue = replace(gathering.venue, rules=waiting)
+    assert "ADL and tear-up wait, at most until 1 min 30 s after a default began" in str(halts(gathering))
 
 
 def test_several_funds_are_one_sum() -> None:

@@ -89,6 +89,11 @@ def _money_facts(result: ReplayResult, number: int) -> Iterator[str]:
         yield f"arrears    the funds paid {grouped(asset, tally.arrears_atoms)} {asset.name} late, as their caps allowed"
     if tally.lent_atoms:
         yield f"gains      {grouped(asset, tally.lent_atoms)} {asset.name} lent for gains that left while something stood uncovered"
+    lasting = result.lasting[number]
+    if lasting.accounts:
+        lacks = f"{grouped(asset, lasting.lacks_atoms)} {asset.name}"
+        count = f"{lasting.accounts:,} accounts at the end, {lasting.insolvent:,} insolvent"
+        yield f"in default {count}: they lack {lacks}, which is in no row above"
     funds = result.funds_in(asset)
     uncovered = [fund for fund in funds if fund.uncovered_atoms]
     if len(funds) > 1 and uncovered:

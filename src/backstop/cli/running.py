@@ -133,6 +133,7 @@ def _hint(error: JournalDamaged) -> None:
 
     if error.finding.code == FindingCode.END_MISSING:
         say("its run was stopped, or is still running: `backstop replay --resume` brings one that was stopped to its end")
+        say("the journal of an `Engine` has no end: `backstop journal seal` ends a segment of one that no process writes")
 
 
 def parsed_time_ns(text: str | None, option: str) -> int | None:

@@ -36,8 +36,10 @@ class OffGridError(ValueError):
 
 def steps_of(value: Decimal, step: Decimal, rounding: Rounding = Rounding.EXACT) -> int:
     """Return how many ``step`` make ``value``; raise ``OffGridError`` where that is no whole number
-    and must be.
+    and must be, ``TypeError`` where it is no ``Decimal``.
     """
+    if not isinstance(value, Decimal):
+        raise TypeError(f'{value!r} is a {type(value).__name__}: must be a Decimal, as in Decimal("0.1")')
     if not value.is_finite() or abs(value.adjusted()) > _EXPONENT_MAX:
         raise OffGridError(f"{value} is not a usable number")
     count = Fraction(value) / Fraction(step)

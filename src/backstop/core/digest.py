@@ -234,8 +234,9 @@ def _gap_bytes(state: State) -> bytes:
 
 def _return_bytes(state: State) -> bytes:
     """Return the accounts that left a default with lots, how often they came back, and when they left."""
-    kept = np.flatnonzero(state.defaults["ended_ns"] != NONE)
-    return _block(kept, state.defaults["returns"][kept], state.defaults["ended_ns"][kept])
+    defaults = state.defaults[: int(state.engine[0].accounts_now)]
+    kept = np.flatnonzero(defaults["ended_ns"] != NONE)
+    return _block(kept, defaults["returns"][kept], defaults["ended_ns"][kept])
 
 
 def _carry_bytes(state: State) -> bytes:

@@ -55,7 +55,7 @@ def _open_account(state: State, account: int, owner: int, market: int, asset: in
     head.first_position = NONE
     head.default_since_ns = NEVER_NS
     head.wait_until_ns = NEVER_NS
-    state.defaults[account].doubt_since_ns = NONE
+    state.defaults[account].ended_ns = state.defaults[account].doubt_since_ns = NONE
     head.next_of_owner = state.columns[OWNER_FIRST, owner]
     state.columns[OWNER_FIRST, owner] = account
     state.engine[0].accounts_now = account + 1

@@ -90,8 +90,6 @@ def blank_array(name: str, shape: tuple[int, ...], dtype: Any, accounts_max: int
     if name == "columns":
         for column in _NONE_COLUMNS:
             array[column, :accounts_max] = NONE
-    if name == "defaults":
-        array["ended_ns"] = NONE
     return array
 
 

@@ -65,7 +65,8 @@ class Defaulters(Reader):
         #: Accounts in default at the same time; the most, and when.
         self.in_default = Envelope(grid)
         self.in_default_most: tuple[int, int] = (0, 0)
-        self._in_default_now = 0
+        #: Accounts in default after the last event.
+        self.in_default_now = 0
         self._columns = {name: np.zeros(1024, dtype=np.int64) for name in self._COLUMNS}
 
     @reads(HealthEffect)
@@ -75,11 +76,11 @@ class Defaulters(Reader):
         if len(worse):
             np.minimum.at(self._columns["equity_least"], worse.account, worse.equity)
         change = (rows.health >= Health.DISTRESSED).astype(np.int64) - (rows.old_health >= Health.DISTRESSED)
-        running, times_ns = self._in_default_now + np.cumsum(change), fold.time_ns(rows.seq)
+        running, times_ns = self.in_default_now + np.cumsum(change), fold.time_ns(rows.seq)
         most = int(running.argmax())
         if running[most] > self.in_default_most[0]:
             self.in_default_most = (int(running[most]), int(times_ns[most]))
-        self._in_default_now = int(running[-1])
+        self.in_default_now = int(running[-1])
         self.in_default.add(times_ns, running)
 
     def _add_entries(self, rows: HealthEffect[Columns], fold: Fold) -> None:

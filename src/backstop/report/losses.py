@@ -14,7 +14,7 @@ from backstop.report.facts import RunFacts
 from backstop.report.gathering import Gathering
 from backstop.report.markup import Html, Node, join, tag
 from backstop.report.parts import bar_rows, lane, section, table
-from backstop.report.summary import run_axis, step_points
+from backstop.report.summary import covered_words, run_axis, step_points
 from backstop.report.words import account_name, clock, count, money, percent, price, quantity, symbol_short
 from backstop.runs.stops import times
 
@@ -82,7 +82,7 @@ def waterfall(gathering: Gathering) -> Html:
             *shares,
             "fill uncovered",
             tag("b", money(uncovered, asset)),
-            join(count(tally.count("uncovered")), " accounts, paid by nobody") if uncovered else "every deficit was paid",
+            join(count(tally.count("uncovered")), " accounts, paid by nobody") if uncovered else covered_words(gathering),
         )
     )
     caption = (

@@ -277,10 +277,12 @@ def halts(gathering: Gathering) -> Html:
     first_ns, last_ns = gathering.time.first_ns, gathering.time.last_ns
     x = time_axis(first_ns, last_ns)
     rows = [_track(gathering, x, number) for number in sorted({spell.market for spell in gathering.halts.spells})]
+    wait_ns = gathering.venue.rules.breakers.halt_wait_max_ns
+    waits = f" In a halted one ADL and tear-up wait, at most until {span_text(wait_ns)} after a default began." if wait_ns else ""
     caption = (
-        f"From {clock(first_ns)} to {clock(last_ns)} UTC. In a halted market no position may grow and the engine"
-        " sends no closing orders; owners may reduce, and takeover and ADL go on."
-        " A throttled or reopening one closes in smaller slices."
+        f"From {clock(first_ns)} to {clock(last_ns)} UTC. In a halted or reopening market no position may grow; owners may reduce."
+        " Wherever a market is not open, closing orders leave in slices of the throttled share, and providers are asked as ever."
+        f"{waits} Where an operator halts, no closing order leaves; where the mark is in doubt, nothing is closed."
     )
     keys = legend([(f"fill {state}", state) for state in ("halted", "throttled", "reopening")])
     return section("halts", title, keys, figure(track_rows(rows), caption=caption, name="Halts over time"))

@@ -18,7 +18,7 @@ from backstop.report.parts import key_numbers, lane, legend, section
 from backstop.report.series import SPANS_MAX, Envelope
 from backstop.report.words import clock, count, money, percent, span_text, symbol_short
 
-__all__ = ["closing_bars", "day", "envelope_points", "head", "run_axis", "shown_methods"]
+__all__ = ["closing_bars", "covered_words", "day", "envelope_points", "head", "run_axis", "shown_methods"]
 
 _DATE = re.compile(r"(\d{4}-\d{2}-\d{2})")
 #: Bars of a chart of closings.
@@ -72,7 +72,7 @@ def _verdict(gathering: Gathering) -> Html:
     words += [". "]
     deficit = tally.deficit_atoms
     if not deficit:
-        return join(words, "Their own collateral paid for all of it: there was no deficit.")
+        return join(words, "Their own collateral paid for all of it: there was no deficit.", _lasting(gathering))
     payers = [(row.stage, row.paid) for row in tally.stages() if row.paid]
     words += ["That cost ", money(deficit, asset), f" {asset.name} more than they had. "]
     for place, (stage, paid) in enumerate(payers):
@@ -87,7 +87,21 @@ def _verdict(gathering: Gathering) -> Html:
         ]
     else:
         words += [". Nothing was left uncovered."]
-    return join(words)
+    return join(words, _lasting(gathering))
+
+
+def covered_words(gathering: Gathering) -> str:
+    """Say that nothing is uncovered, of the defaults that ended."""
+    return "of defaults that ended every deficit was paid" if gathering.defaulters.in_default_now else "every deficit was paid"
+
+
+def _lasting(gathering: Gathering) -> Html:
+    """Tell of defaults that the run did not see the end of: what they lack is in no figure."""
+    lasting = gathering.defaulters.in_default_now
+    if not lasting:
+        return join()
+    be = "were" if lasting > 1 else "was"
+    return join(" When the run ended, ", _plural(lasting, "account"), f" {be} still in default: what they lack is not counted.")
 
 
 def _upper(text: str) -> str:
@@ -116,7 +130,7 @@ def _keys(gathering: Gathering) -> Html:
         (
             "Uncovered",
             money(tally.uncovered_atoms, asset),
-            "every deficit was paid" if not tally.uncovered_atoms else f"{asset.name} that nobody paid",
+            covered_words(gathering) if not tally.uncovered_atoms else f"{asset.name} that nobody paid",
         ),
     ]
     return key_numbers(items)

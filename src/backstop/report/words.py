@@ -127,8 +127,8 @@ def clock(time_ns: int, *, seconds: bool = True, date: bool = False) -> str:
 
 
 def span_text(span_ns: int) -> str:
-    """Return a duration in its two largest units, as in ``1 h 20 min``."""
-    left, words = int(span_ns) // 10**9, []
+    """Return a duration in its two largest units, as in ``1 h 20 min``, of the nearest second."""
+    left, words = (int(span_ns) + 5 * 10**8) // 10**9, []
     for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s")):
         amount, left = divmod(left, size)
         if amount:

@@ -30,7 +30,7 @@ from backstop.markets.driver import Batch, batches
 from backstop.markets.world import DRAIN_NS, World, new_world
 from backstop.runs.backers import standings_of
 from backstop.runs.cases import Case
-from backstop.runs.result import ReplayResult, claims_of, funds_of
+from backstop.runs.result import ReplayResult, claims_of, funds_of, lasting_of
 from backstop.runs.resuming import Ended, Tape, arrays_of
 from backstop.runs.resuming import resume as take_up
 from backstop.runs.tally import Tally, conservation_of
@@ -181,6 +181,7 @@ def replay(
         markets=int((run.state.markets["mark_ticks"] > 0).sum()),
         funds=funds_of(venue, run.state),
         standings=standings_of(run.state),
+        lasting=lasting_of(run.state),
         claims_atoms=claims_of(run.state),
         digest=digest,
         engine_seconds=run.clock.seconds,

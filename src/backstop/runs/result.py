@@ -7,8 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from backstop.config import Asset, Venue
-from backstop.core.events import Stage, fund_of, uncovered_of
+from backstop.core.events import Health, Stage, fund_of, uncovered_of
+from backstop.core.margin import assess
 from backstop.core.places import house_slot
 from backstop.core.state import State
 from backstop.feeds.columns import time_text
@@ -16,7 +19,7 @@ from backstop.runs.backers import Backer, BackerStanding
 from backstop.runs.stops import name_of
 from backstop.runs.tally import Conservation, Tally
 
-__all__ = ["FundResult", "ReplayResult", "claims_of", "funds_of"]
+__all__ = ["FundResult", "Lasting", "ReplayResult", "claims_of", "funds_of", "lasting_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,28 @@ class FundResult:
     closing_atoms: int
     #: What nobody has paid of the group's losses.
     uncovered_atoms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """The accounts of an asset that are in default when a run ends: no row of its table has what they
+    lack.
+    """
+
+    accounts: int = 0
+    #: Of them those with equity below zero, and what they lack together.
+    insolvent: int = 0
+    lacks_atoms: int = 0
+
+
+def lasting_of(state: State) -> tuple[Lasting, ...]:
+    """Return which accounts are in default now, by asset."""
+    health = state.accounts["health"][: int(state.engine[0].accounts_now)]
+    equities: list[list[int]] = [[] for _ in state.assets]
+    for account in np.flatnonzero(health >= Health.DISTRESSED).tolist():
+        equities[int(state.account_assets[account])].append(int(assess(state, account)[0]))
+    below = [[equity for equity in mine if equity < 0] for mine in equities]
+    return tuple(Lasting(len(mine), len(lacking), -sum(lacking)) for mine, lacking in zip(equities, below, strict=True))
 
 
 def funds_of(venue: Venue, state: State) -> tuple[FundResult, ...]:
@@ -70,6 +95,8 @@ class ReplayResult:
     standings: tuple[BackerStanding, ...]
     #: Claims that are not recovered at the end, by asset.
     claims_atoms: tuple[int, ...]
+    #: By asset.
+    lasting: tuple[Lasting, ...]
     #: SHA-256 of the economic state at the end.
     digest: str
     #: Engine and simulated book only.
@@ -141,10 +168,10 @@ class ReplayResult:
         """Return what was closed and paid in an asset; of several, its accounts in default, too."""
         tally, asset = self.tally.by_asset[number], self.venue.assets[number]
         counts = {} if len(self.venue.assets) == 1 else {"defaults": tally.defaults, "default_entries": tally.default_entries}
-        return {**counts, **self._waterfall(tally, asset, self.claims_atoms[number]), "fund": self._fund(asset)}
+        return {**counts, **self._waterfall(tally, asset, number), "fund": self._fund(asset)}
 
-    def _waterfall(self, tally: Tally, asset: Asset, claims_atoms: int) -> dict[str, Any]:
-        money = asset.money
+    def _waterfall(self, tally: Tally, asset: Asset, number: int) -> dict[str, Any]:
+        money, lasting = asset.money, self.lasting[number]
         backers = tally.backers.rows
         return {
             "stages": [
@@ -156,6 +183,11 @@ class ReplayResult:
             "arrears": money(tally.arrears_atoms),
             "lent_for_gains": money(tally.lent_atoms),
             "uncovered": money(tally.uncovered_atoms),
+            "in_default_at_end": {
+                "accounts": lasting.accounts,
+                "insolvent": lasting.insolvent,
+                "lacks": money(lasting.lacks_atoms),
+            },
             "liquidation_fees": money(tally.fees_atoms),
             "closing_charges": money(tally.charges_atoms),
             "debts_returned": money(tally.returned_atoms),
@@ -173,7 +205,7 @@ class ReplayResult:
             "claims": {
                 "issued": money(tally.claims_issued_atoms),
                 "recovered": money(tally.claims_recovered_atoms),
-                "outstanding": money(claims_atoms),
+                "outstanding": money(self.claims_atoms[number]),
             },
         }
 
