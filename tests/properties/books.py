@@ -98,14 +98,16 @@ def results_scan(moment: Moment) -> Findings:
     state, mirror = moment.state, moment.mirror
     rows = state.positions[: int(state.engine[0].positions_now)]
     bases = result_bases(state, np.arange(len(rows)), mirror.now)
-    kept = {(int(row.account), int(row.market)): int(base) for row, base in zip(rows, bases, strict=True)}
+    # Of a free row the account is NONE.
+    held = np.flatnonzero(rows["account"] != NONE).tolist()
+    kept = {(int(rows[place].account), int(rows[place].market)): int(bases[place]) for place in held}
     for market in range(len(mirror.marks)):
         total = sum(base for (_, where), base in kept.items() if where == market)
         # Values that are rounded down sum to less by at most an atom a holder (R11.3.5).
         holders = sum(where == market for _, where in kept) if mirror.contract(market).is_inverse else 0
         if abs(total - mirror.cuts[market]) > holders:
             yield f"market {market}: results are measured from {total} in all, haircuts of the epoch are {mirror.cuts[market]}"
-    for place, ((holder, market), base) in enumerate(kept.items()):
+    for place, ((holder, market), base) in zip(held, kept.items(), strict=True):
         row, result = mirror.positions[holder].get(market, Position()), state.results[place]
         if row.base != base:
             yield f"the result of {holder} in market {market} is measured from {base}, trades give {row.base}"
@@ -222,6 +224,8 @@ def health_scan(moment: Moment) -> Findings:
     holdings: list[list[Holding]] = [[] for _ in mirror.accounts]
     for place in range(2 * len(state.markets), int(state.engine[0].positions_now)):
         row = state.positions[place]
+        if row.account == NONE:
+            continue
         number = int(row.market)
         market = state.markets[number]
         contract = Contract(mirror.rules.markets[number], int(market.mark_ticks), funding_index=int(market.funding_index))

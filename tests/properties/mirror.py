@@ -533,6 +533,7 @@ class Mirror(State):
         row, at_zero = self.position(effect.account, effect.market), self._at_zero(effect)
         after, _ = self.holding(effect.account, effect.market).after_closing(effect.lots, effect.amount, at_zero)
         row.settled, row.most_lots = after.settled, after.most_lots
+        self.note_held(effect.account, effect.market)
         reduces = effect.account >= 0 and effect.lots * row.lots < 0
         if effect.code == Cause.TEAR_UP and effect.other != NONE:
             place = effect.account, effect.market
@@ -582,6 +583,7 @@ class Mirror(State):
             return
         for market, row in self.positions[number].items():
             row.closed_in_default = account.in_default and (number, market) in self.reduced
+            self.note_held(number, market)
         if account.in_default:
             self.enter_default(number)
         else:

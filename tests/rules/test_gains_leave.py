@@ -163,7 +163,7 @@ def test_an_epoch_that_passes_changes_nothing(side: int) -> None:
     """Results begin anew after eight hours; what was noted stays."""
     scene = Leavers(side)
     scene.clock(9 * HOUR)
-    assert set(scene.mirror.results(scene.bob).values()) == {0}
+    assert not any(scene.mirror.results(scene.bob).values())
     assert scene.most(scene.bob) == 1_900
     assert scene.leave(scene.bob, 1_900) == 100
 

@@ -30,10 +30,11 @@ from backstop.core.events import (
 )
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS_MAX, TIME_STEP_NS_MAX
 from backstop.core.kinds import BREAKER_ORDERS, EVENT_VIEWS, PROVIDER_ORDERS
-from backstop.core.ledger import balance_in, balance_of, position_of
+from backstop.core.ledger import balance_in, balance_of
 from backstop.core.listing import listing_refusal
 from backstop.core.places import fund_id, outside_row, uncovered_id
 from backstop.core.pockets import may_hold
+from backstop.core.position_rows import has_rows, needs_row, position_of
 from backstop.core.rows import TAKEOVER_OFFER, TRADED
 from backstop.core.state import State
 from backstop.core.units import add_checked
@@ -224,19 +225,9 @@ def _order_refusal(state: State, kind: int, order_id: int, code: int) -> int:
 
 
 @kernel
-def _row_needed(state: State, account: int, market: int) -> int:
-    return 1 if position_of(state, account, market) == NONE else 0
-
-
-@kernel
 def _lots_of(state: State, account: int, market: int) -> int:
     position = position_of(state, account, market)
     return 0 if position == NONE else state.positions[position].lots
-
-
-@kernel
-def _has_rows(state: State, needed: int) -> bool:
-    return state.engine[0].positions_now + needed <= len(state.positions)
 
 
 @kernel
@@ -253,7 +244,7 @@ def _opening_refusal(state: State, account: int, market: int, lots: int, cost: i
         return Reject.NO_MARK
     if _lots_of(state, account, market) != 0:
         return Reject.POSITION_EXISTS
-    if not _has_rows(state, _row_needed(state, account, market)):
+    if needs_row(state, account, market) and not has_rows(state, 1):
         return Reject.POSITION_LIMIT
     return Reject.BALANCE_LIMIT if _exceeds(state.positions[outside_row(market)].cost, -cost) else 0
 
@@ -282,10 +273,10 @@ def _fill_refusal(state: State, account: int, other: int, market: int, lots: int
     other_held = 0 if other == NONE else _lots_of(state, other, market)
     if abs(held + lots) > place.position_lots_max or abs(other_held - lots) > place.position_lots_max:
         return Reject.POSITION_LIMIT
-    needed = _row_needed(state, account, market)
-    if other != NONE:
-        needed += _row_needed(state, other, market)
-    if not _has_rows(state, needed):
+    needed = 1 if needs_row(state, account, market) else 0
+    if other != NONE and needs_row(state, other, market):
+        needed += 1
+    if not has_rows(state, needed):
         return Reject.POSITION_LIMIT
     bound = effective_state(state, market)
     if bound != BreakerState.HALTED and bound != BreakerState.REOPENING:

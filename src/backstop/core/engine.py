@@ -22,13 +22,14 @@ from backstop.core.fills import apply_order_done, apply_order_fill
 from backstop.core.guard import offer_mark
 from backstop.core.interest import change_lots
 from backstop.core.kinds import BREAKER_ORDERS
-from backstop.core.ledger import begin_funding, open_position_row, post, trade
+from backstop.core.ledger import begin_funding, post, trade
 from backstop.core.listing import apply_listing
 from backstop.core.monitor import apply_funding, start_round, touch
 from backstop.core.noted_gains import note_gains
 from backstop.core.orders import cancel_excess, cancel_orders_of
 from backstop.core.outbox import emit_refusal, emit_trade, has_room_for_event
 from backstop.core.places import clearing_id, outside_row
+from backstop.core.position_rows import let_rows_leave, open_position_row
 from backstop.core.relief import note_risk
 from backstop.core.results import lower_base, note_lots
 from backstop.core.settlement import begin_settlement
@@ -260,6 +261,7 @@ def apply_at(state: State, events: EventArray, index: int) -> None:
     check_outage(state, events[index].kind, events[index].time_ns)
     engine.now_ns = events[index].time_ns
     engine.accepted += 1
+    let_rows_leave(state)
     start_round(state)
     run_due_before(state)
     _apply_kind(state, events, index)

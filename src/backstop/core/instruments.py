@@ -515,7 +515,7 @@ class LimitRules(NamedTuple):
     accounts_max: Annotated[int, rule(1, "Most accounts.", unit=Unit.COUNT, low=1, high=_ROWS_MAX, is_fixed=True)] = 1 << 16
     positions_max: Annotated[
         int,
-        rule(2, "Most (account, market) pairs that ever held lots.", unit=Unit.COUNT, low=1, high=_ROWS_MAX, is_fixed=True),
+        rule(2, "Most positions of accounts, flat ones of this epoch too.", unit=Unit.COUNT, low=1, high=_ROWS_MAX, is_fixed=True),
     ] = 1 << 18
     orders_max: Annotated[
         int, rule(3, "Closing orders remembered for late fills.", unit=Unit.COUNT, low=1, high=_ROWS_MAX, is_fixed=True)

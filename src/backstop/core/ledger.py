@@ -28,8 +28,6 @@ __all__ = [
     "balance_of",
     "begin_funding",
     "close_lots",
-    "open_position_row",
-    "position_of",
     "post",
     "settle_all_funding",
     "settle_funding",
@@ -183,50 +181,3 @@ def close_lots(state: State, position: int, lots: int, received: int, price_tick
     left = loss_to_bear(state, position) - _loss_closed(state, position, at_zero)
     trade(state, position, lots, received, price_ticks, cause, counterpart)
     settle_loss(state, position, at_zero, left)
-
-
-@kernel
-def position_of(state: State, account: int, market: int) -> int:
-    """Return the row of an account's position in a market, or NONE where it never had one."""
-    position = state.accounts[account].first_position
-    while position != NONE and state.positions[position].market < market:
-        position = state.positions[position].next_of_account
-    if position != NONE and state.positions[position].market == market:
-        return position
-    return NONE
-
-
-@kernel
-def open_position_row(state: State, account: int, market: int) -> int:
-    """Return the row of an account's position in a market, made empty where there was none.
-
-    The account's rows hang together in order of market, the market's in order of making.
-    """
-    found = position_of(state, account, market)
-    if found != NONE:
-        return found
-    engine = state.engine[0]
-    position = engine.positions_now
-    engine.positions_now = position + 1
-    row = state.positions[position]
-    row.account = account
-    row.market = market
-    row.order_slot = NONE
-    before = NONE
-    after = state.accounts[account].first_position
-    while after != NONE and state.positions[after].market < market:
-        before = after
-        after = state.positions[after].next_of_account
-    row.next_of_account = after
-    if before == NONE:
-        state.accounts[account].first_position = position
-    else:
-        state.positions[before].next_of_account = position
-    row.next_of_market = NONE
-    place = state.markets[market]
-    if place.first_position == NONE:
-        place.first_position = position
-    else:
-        state.positions[place.last_position].next_of_market = position
-    place.last_position = position
-    return position

@@ -35,6 +35,7 @@ __all__ = [
     "market_gauge",
     "other_slot",
     "outside_row",
+    "owner_home",
     "owner_key",
     "owner_place",
     "uncovered_id",
@@ -123,11 +124,19 @@ def owner_key(owner: int, market: int, markets: int) -> int:
     return owner * markets + market + 1
 
 
+@inlined
+def owner_home(key: int, last: int) -> int:
+    """Return the row of ``State.owner_lots`` at which the search for a key begins; ``last`` is the
+    last row.
+    """
+    return ((key & 0xFFFFFFFF) * _SPREAD >> 12) & last
+
+
 @kernel
 def owner_place(owner_lots: NDArray[np.int64], key: int) -> int:
     """Return the row of a key in ``State.owner_lots``, or the free one that would be its own."""
     last = len(owner_lots) - 1
-    place = ((key & 0xFFFFFFFF) * _SPREAD >> 12) & last
+    place = owner_home(key, last)
     while owner_lots[place, 0] != key and owner_lots[place, 0] != 0:
         place = (place + 1) & last
     return place

@@ -47,6 +47,7 @@ from backstop.core.rows import (
     FILL_GAUGE_COLUMNS,
     FUND_ROW,
     FUND_SLOTS,
+    LINK_COLUMNS,
     MARKET,
     ORDER,
     POSITION,
@@ -86,6 +87,7 @@ class State(Bundle):
         "defaults": (DEFAULT, 1),
         "positions": (POSITION, 1),
         "results": (RESULT, 1),
+        "links": (np.int64, 2),
         "gaps": (np.int64, 2),
         "carries": (np.int64, 2),
         "left_parts": (np.int64, 1),
@@ -144,6 +146,8 @@ class State(Bundle):
     positions: NDArray[np.void]
     #: By row of ``positions``.
     results: NDArray[np.void]
+    #: By row of ``positions``: its neighbours in lists that rows leave, see ``position_rows``.
+    links: NDArray[np.int64]
     #: By row of ``positions``: the gap that it has of its insolvent account, see ``shortfalls``.
     gaps: NDArray[np.int64]
     #: By row of ``positions``: what its fund reserves to carry its account, see ``carries``.
@@ -270,6 +274,7 @@ def new_state(rules: VenueRules) -> State:
         "accounts": (accounts,),
         "defaults": (accounts,),
         "results": (rows,),
+        "links": (rows, LINK_COLUMNS),
         "gaps": (rows, 2),
         "carries": (rows, 7),
         "left_parts": (rows,),

@@ -29,6 +29,7 @@ from backstop.core.columns import (
     OWNER_EQUITY_EVENT,
     OWNER_EXPOSURE_EVENT,
     OWNER_FIRST,
+    OWNER_NOTED_NEXT,
     OWNER_PAID,
     OWNER_PAID_NS,
     OWNER_PURSE_TURN,
@@ -46,7 +47,7 @@ __all__ = ["KEPT", "KEPT_BY_MARKET", "Part", "blank_array", "note_buckets", "not
 KEPT = (
     *(OWNER_FIRST, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, OWNER_CARRIED, OWNER_CARRY_LAST),
     *(OWNER_DEBT, NETTED_EVENT, OWNER_EQUITY_EVENT, OWNER_EXPOSURE_EVENT, OWNER_PURSE_TURN, CUT_EVENT),
-    OWNER_TAKEN_EVENT,
+    *(OWNER_TAKEN_EVENT, OWNER_NOTED_NEXT),
 )
 #: Likewise by market: 0 between two events, and expected to be.
 KEPT_BY_MARKET = (MARK_BEFORE,)
@@ -63,7 +64,7 @@ _BY_ACCOUNT = ("charge_markets", "pocket_markets", "account_assets", "accounts",
 _BY_ACCOUNT_SECOND = ("claims", "noted")
 #: Arrays by row of ``positions``.
 _BY_POSITION = (
-    *("positions", "results", "gaps", "carries", "left_parts", "relieved", "torn_lots", "taken_lots"),
+    *("positions", "results", "links", "gaps", "carries", "left_parts", "relieved", "torn_lots", "taken_lots"),
     *("event_gains", "better_first"),
 )
 #: Arrays of which nothing was ever used that begin with NONE, not with 0.

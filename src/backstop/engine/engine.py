@@ -31,8 +31,9 @@ from backstop.core.events import (
 )
 from backstop.core.instruments import PPM, VenueRules
 from backstop.core.kinds import EffectView, effect_view
-from backstop.core.ledger import balance_of, position_of
+from backstop.core.ledger import balance_of
 from backstop.core.margin import assess, initial_margin, position_margin, release_level
+from backstop.core.position_rows import position_of
 from backstop.core.price_levels import level_ticks
 from backstop.core.rows import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER
 from backstop.core.rules_in_force import rules_in_force

@@ -54,6 +54,7 @@ from backstop.core.kinds import (
     TradeEffect,
 )
 from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge, outside_row
+from backstop.core.position_rows import row_is_free_at
 from backstop.core.results import result_bases
 from backstop.core.rows import FUND_SLOTS, TAKEOVER_OFFER
 from backstop.core.state import State
@@ -287,7 +288,7 @@ class Books:
         markets = {market, *(each for number in defaulters for each in self.account(number).positions)}
         rows = state.positions[: int(state.engine[0].positions_now)]
         there = rows[np.isin(rows["market"], list(markets))]
-        house = there[there["account"] < 0]
+        house = there[(there["account"] < 0) & (there["account"] != NONE)]
         self._house = dict.fromkeys((holder for each in markets for holder in _house_of(each)), 0)
         self._house |= dict(zip(house["account"].tolist(), house["lots"].tolist(), strict=True))
         numbers = {*there["account"].tolist(), *named}
@@ -404,7 +405,7 @@ class Books:
             used=provider.gauges[group, side].at(self.now_ns, commitment.refill_per_s).used,
             pending_initial=provider.pending_initial,
             pending_notional=provider.pending_notional,
-            has_row=market in held or int(self._state.engine[0].positions_now) < len(self._state.positions),
+            has_row=market in held or row_is_free_at(self._state, self.now_ns),
             others_lots=self._others_lots(provider.account, market) if has_account else 0,
         )
 

@@ -67,7 +67,7 @@ OF_ALL_ASSETS = (WORLD, REMAINDER, FEES)
 
 @dataclass(slots=True)
 class Position:
-    """Signed lots and what they cost; the row stays when the lots are gone."""
+    """Signed lots and what they cost; the row stays for some time when the lots are gone (R1.2.5)."""
 
     lots: int = 0
     cost: int = 0
@@ -88,6 +88,8 @@ class Position:
     carried: int = 0
     #: The part of its maintenance margin that it needs; below 1e6 it has relief.
     kept_ppm: int = PPM
+    #: The epoch in which it was held last, where it is not held now.
+    held_epoch: int = 0
 
 
 @dataclass(slots=True)
@@ -410,7 +412,7 @@ class State:
         self.accounts[account_id].default_ended = self.now if self.held_markets(account_id) else NONE
 
     def position(self, holder: int, market: int) -> Position:
-        """Return the holder's row in the market, opening it if it never had one."""
+        """Return the holder's row in the market, opening it where there is none."""
         return self.positions[holder].setdefault(market, Position())
 
     def held_lots(self, holder: int, market: int) -> int:
@@ -730,6 +732,19 @@ class State:
             for rows in self.positions.values():
                 if number in rows:
                     rows[number].base = self.contract(number).value_of(rows[number].lots)
+        self._let_rows_leave()
+
+    def _let_rows_leave(self) -> None:
+        """Forget the rows of accounts that are not held, and were not in this epoch."""
+        for account, head in enumerate(self.accounts):
+            for market, row in list(self.positions[account].items()):
+                is_held = row.lots or head.in_default or self.orders_at(account, market)
+                if not is_held and row.held_epoch < self.epoch:
+                    del self.positions[account][market]
+
+    def note_held(self, holder: int, market: int) -> None:
+        """Note that a row was held in this epoch."""
+        self.position(holder, market).held_epoch = self.epoch
 
     def post(self, receiver: int, payer: int, amount: int, cause: Cause, market: int = NONE) -> None:
         """Move money; a negative amount moves the other way, nothing is not posted."""
@@ -815,6 +830,7 @@ class State:
         holding, realised = before.after_closing(lots, cash, closes)
         row.lots, row.cost, row.base = holding.lots, holding.cost, holding.base
         row.settled, row.most_lots = holding.settled, holding.most_lots
+        self.note_held(holder, market)
         if cause in (Cause.ADL, Cause.TEAR_UP) and not before.is_of_losing_side:
             self.note_gain(holder, market, realised)
         self.emit(
@@ -915,6 +931,7 @@ class State:
         """
         order.is_open = False
         del self.open_orders[order.id]
+        self.note_held(order.account, order.market)
         if order.kind == TAKEOVER_OFFER:
             provider = self.providers[order.provider]
             provider.pending_initial -= order.pending_initial
@@ -1034,8 +1051,9 @@ class State:
         self.await_disposal(account_id)
         account.next_slice = 0
         account.doubt_ns, account.kept_since = 0, NONE
-        for row in self.positions[account_id].values():
+        for market, row in self.positions[account_id].items():
             row.closed_in_default = False
+            self.note_held(account_id, market)
 
     def touch(self, account: int) -> None:
         """Settle funding, judge, and give the account a place in the round that comes next."""

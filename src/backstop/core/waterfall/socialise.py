@@ -54,11 +54,12 @@ from backstop.core.columns import (
 from backstop.core.contracts import exposure_at_mark, settlement_asset, value_at_mark
 from backstop.core.drawdown import shift_peaks
 from backstop.core.events import NEVER_NS, NONE, Cause, Health, SocialisePolicy
-from backstop.core.ledger import balance_of, position_of, post
+from backstop.core.ledger import balance_of, post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.outbox import effects_left, emit_haircut
 from backstop.core.places import clearing_id, fund_id, uncovered_id
+from backstop.core.position_rows import position_of
 from backstop.core.results import event_gain, is_of_losing_side, lower_base, note_gain, result_of
 from backstop.core.sorting import sort_places
 from backstop.core.stages import Outcome
