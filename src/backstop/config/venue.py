@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -198,3 +199,13 @@ class Venue:
         symbols = [market.symbol for market in self.markets]
         hint = did_you_mean(symbol, symbols) or f"the venue has {', '.join(symbols)}"
         raise KeyError(f"unknown market {symbol}: {hint}")
+
+    def renamed(self, markets: Mapping[int, str], providers: Mapping[int, str]) -> Venue:
+        """Return the venue with some markets and providers, by number, called otherwise; ``text``,
+        ``hash`` and ``resolved`` stay those of its file.
+        """
+        return replace(
+            self,
+            markets=tuple(replace(each, symbol=markets.get(number, each.symbol)) for number, each in enumerate(self.markets)),
+            providers=tuple(each._replace(name=providers.get(number, each.name)) for number, each in enumerate(self.providers)),
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -43,7 +43,7 @@ from backstop.engine.answers import Account, Fund, Market, OpenOrder, OrderKind,
 from backstop.engine.errors import EngineError, StoppedError, UnknownAccountError
 from backstop.engine.inputs import Event, event_rows, market_number, rows_of
 from backstop.engine.tape import Tape
-from backstop.journal import JournalError
+from backstop.journal import JournalError, Name, Names, checked_names
 
 __all__ = ["Engine"]
 
@@ -88,6 +88,8 @@ class Engine:
         self.findings: tuple[str, ...] = ()
         #: Why it takes no events; whether its state is within one, or ahead of its journal.
         self._stopped_by, self._is_torn = "", False
+        #: Names that come with the next batch.
+        self._names: tuple[Name, ...] = ()
 
     @classmethod
     def open(cls, folder: str | Path) -> Engine:
@@ -150,7 +152,8 @@ class Engine:
                 last = int(step(self._state, rows, first))
                 parts.append(self._take_effects())
                 if self._tape is not None:
-                    self._tape.append(rows[first:last], parts[-1], self._state)
+                    self._tape.append(rows[first:last], parts[-1], self._state, self._names)
+                    self._names = ()
                 first = last
         except BaseException as error:
             self._note_stop(rows[first:], error)
@@ -159,6 +162,46 @@ class Engine:
                 raise StoppedError(f"the engine has stopped: {self._stopped_by}") from error
             raise
         return np.concatenate(parts)
+
+    def name(
+        self,
+        *,
+        accounts: Mapping[int, str] | None = None,
+        owners: Mapping[int, str] | None = None,
+        markets: Mapping[int, str] | None = None,
+        providers: Mapping[int, str] | None = None,
+    ) -> None:
+        """Say what people call accounts, owners, markets and providers, by number: reports, ``explain``
+        and ``backstop journal show`` then do. Nothing that the engine does depends on it.
+
+        The names come with the next events: they are on the disk when ``apply`` returns, as a part of
+        its first batch, under its hash. A later name of the same thing replaces the earlier one. Where
+        that ``apply`` raises, give them again to the engine that ``open`` returns.
+
+        Raises ``EngineError`` where the engine has no journal, or something is no name of at most 256
+        letters.
+        """
+        if self._tape is None:
+            raise EngineError("the engine has no journal: names stand on the journal, and nowhere else")
+        given = {"account": accounts, "owner": owners, "market": markets, "provider": providers}
+        coming = {each[:2]: each for each in self._names}
+        for kind, names in given.items():
+            coming |= {(kind, number): Name(kind, number, name) for number, name in (names or {}).items()}
+        try:
+            self._names = checked_names(coming.values())
+        except (ValueError, TypeError) as error:
+            raise EngineError(str(error)) from error
+
+    @property
+    def names(self) -> Names:
+        """What people call the accounts and owners, as it stands on the journal: of those that were
+        never named there is nothing, or ``account 7``.
+
+        Raises ``EngineError`` where the engine has no journal.
+        """
+        if self._tape is None:
+            raise EngineError("the engine has no journal: names stand on the journal, and nowhere else")
+        return self._tape.names()
 
     def what_if(self, events: EventArray | Iterable[Event]) -> tuple[EffectArray, Engine]:
         """Return what ``apply`` would return, and an engine in which it was done; this one and its

@@ -87,6 +87,8 @@ class Vocabulary:
 
     def market(self, number: int) -> str:
         """Return the symbol of a market."""
+        if number in self.names.markets:
+            return shown_name(self.names.markets[number])
         markets = self.venue.markets
         return shown_name(markets[number].symbol) if 0 <= number < len(markets) else f"market {number}"
 
@@ -101,6 +103,8 @@ class Vocabulary:
 
     def provider(self, number: int) -> str:
         """Return the name of a backstop provider."""
+        if number in self.names.providers:
+            return shown_name(self.names.providers[number])
         providers = self.venue.providers
         return shown_name(providers[number].name) if 0 <= number < len(providers) else f"provider {number}"
 
