@@ -6,10 +6,18 @@ over what stands there. A page obeys those that turn the direction of writing ar
 
 from __future__ import annotations
 
-__all__ = ["NAME_MAX", "one_line", "printable", "shown_name"]
+__all__ = ["NAME_MAX", "counted", "one_line", "printable", "shown_name"]
 
 #: Most letters of a name that is read, and that is printed.
 NAME_MAX = 256
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: ``1 market``, ``1,200 markets``.
+
+    ``plural``: where it is not the noun with an s.
+    """
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def printable(text: str) -> str:

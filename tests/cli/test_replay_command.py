@@ -120,6 +120,34 @@ def test_a_run_that_ends_its_defaults_has_no_such_line(folder: Path) -> None:
     assert as_json(replay(folder, "--json"))["in_default_at_end"] == {"accounts": 0, "insolvent": 0, "lacks": "0.000000 USDT"}
 
 
+def test_accounts_that_the_files_put_into_default_are_told(folder: Path) -> None:
+    """Seven of ten longs have less than their maintenance margin at the first mark."""
+    assert as_json(replay(folder, "--json"))["in_default_at_opening"] == {"accounts": 0, "first": []}
+    assert "at the first marks" not in replay(folder).stderr
+    cash = "".join(f"long{number},USDT,{10000 if number < 3 else 1}\n" for number in range(10))
+    write(folder / "collateral.csv", f"account,asset,amount\n{cash}short,USDT,5000000\n")
+    told = replay(folder)
+    words = "warning: 7 accounts are below maintenance margin at the first marks: long3, long4, long5, long6, long7 and 2 more"
+    assert words in told.stderr.splitlines()
+    journal = ["--journal", str(folder / "run.db")]
+    opening = {"accounts": 7, "first": [f"long{number}" for number in range(3, 8)]}
+    for more in (journal, [*journal, "--resume"]):
+        assert as_json(replay(folder, "--json", *more))["in_default_at_opening"] == opening
+    write(folder / "collateral.csv", f"account,asset,amount\n{cash.replace('long4,USDT,1', 'long4,USDT,10000')}short,USDT,5000000\n")
+    assert "warning: 6 accounts are" in replay(folder).stderr
+
+
+def test_counts_of_one_have_their_noun_in_the_singular(folder: Path) -> None:
+    """And a run of few events has no rate: its time is that of loading the kernels."""
+    told = replay(folder)
+    assert "of 11 accounts in 1 market" in told.stdout
+    assert "1 markets" not in told.output
+    (engine,) = (line for line in told.stdout.splitlines() if line.startswith("engine "))
+    assert "events/s" not in engine
+    write(folder / "prices.csv", f"time,market,mark\n{START},{BTC},100000\n{START + SECOND},{BTC},80000.00001\n")
+    assert "1 price off the tick, moved by at most" in replay(folder).stderr
+
+
 GUARDED = "[guard]\njump_ppm = 100_000\n[breakers]\nprice_throttle_ppm = 50_000\nprice_halt_ppm = 500_000\nprice_exit_ppm = 40_000\n"
 
 
@@ -384,9 +412,9 @@ def test_bars_are_imported_and_replayed(folder: Path) -> None:
     call = ["import", "--format", "freqtrade", "--timeframe", "5m", str(folder / "bars.csv"), "-o", str(folder / "prices.csv")]
     result = runner.invoke(app, call)
     assert result.exit_code == OK, result.output
-    assert "read 4 rows of 1 files, wrote 3 bars" in result.stderr
-    assert "1 duplicates dropped, alike in every value" in result.stderr
-    assert "3 bars widened to hold their own open and close" in result.stderr
+    assert "read 4 rows of 1 file, wrote 3 bars" in result.stderr
+    assert "1 duplicate dropped, alike in every value" in result.stderr
+    assert "3 bars widened to hold open and close" in result.stderr
     values = as_json(replay(folder, "--json", "--steps", "4"))
     assert values["feeds"]["prices"]["steps"] == 4
     assert values["defaults"] == 10

@@ -76,3 +76,9 @@ def test_a_bundled_file_that_was_spoilt_exits_with_1(monkeypatch: pytest.MonkeyP
     said = runner.invoke(app, ["scenario", "list"])
     assert said.exit_code == FAILED
     assert "error: 2020-03-12.toml: title: missing" in said.stderr
+
+
+def test_a_title_that_begins_with_the_name_is_told_once() -> None:
+    heads = {name: runner.invoke(app, ["scenario", "show", name]).stdout.splitlines()[0] for name in scenario_names()}
+    assert heads["2025-10-10"] == "scenario    2025-10-10: tariff news, 19 billion dollars liquidated in a night"
+    assert heads["2021-05-19"] == "scenario    2021-05-19: The crash of 2021-05-19"

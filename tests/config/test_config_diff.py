@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from backstop.cli import app
+from backstop.cli.config import span_text
 from backstop.cli.exits import FAILED, FINDING, OK
 from backstop.config import default_text, parse_venue
 from backstop.config.changes import way_between
@@ -19,6 +20,8 @@ from backstop.core.state import new_state
 from backstop.reference.records import Event, effects_list, events_array
 
 runner = CliRunner()
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 
 
 def _files(tmp_path: Path, *replaced: tuple[str, str]) -> list[str]:
@@ -162,3 +165,23 @@ def test_the_order_lets_each_step_hold_and_the_engine_arrives(warning: str, buff
     told = effects_list(state.effects[: int(state.engine[0].effects_now)])
     assert [effect.kind for effect in told] == [EffectKind.PARAMETER] * 2
     assert rules_in_force(old.rules, state) == new.rules
+
+
+def test_a_market_that_takes_a_spare_place_is_named_throughout() -> None:
+    """Under one name, with a note that says whose place it is; numbers are in its own grid."""
+    files = [str(EXAMPLES / f"venue-{name}.toml") for name in ("spare", "link")]
+    told = runner.invoke(app, ["config", "diff", *files])
+    assert told.exit_code == OK, told.output
+    assert told.stderr == "note: market[1]: LINK/USDT:USDT takes the spare place SPARE/USDT:USDT\n"
+    assert "SPARE" not in told.stdout
+    assert told.stdout.splitlines()[-1] == "LINK/USDT:USDT is to be listed"
+    said = json.loads(runner.invoke(app, ["config", "diff", *files, "--json"]).stdout)
+    assert said["renamed"] == [{"market": 1, "old": "SPARE/USDT:USDT", "new": "LINK/USDT:USDT"}]
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "text"),
+    [(3_940 * 10**9, "1h5m40s"), (30 * 10**9, "30s"), (3_600 * 10**9, "1h"), (3_601 * 10**9, "1h1s"), (1_500_000_000, "1500ms"), (0, "0h")],
+)
+def test_a_span_of_time_is_told_in_the_units_that_it_needs(nanoseconds: int, text: str) -> None:
+    assert span_text(nanoseconds) == text

@@ -65,6 +65,12 @@ def test_a_span_that_ends_before_it_begins_is_wrong_usage(tmp_path: Path) -> Non
     assert CliRunner().invoke(app, ["show", path, "--from", "5", "--to", "5"]).exit_code == 0
 
 
+def test_an_account_that_nobody_has_is_told_with_the_file(tmp_path: Path) -> None:
+    path = str(write(tmp_path / "journal.db"))
+    ran = CliRunner().invoke(app, ["show", path, "--account", "nobody"])
+    assert (ran.exit_code, ran.stderr) == (1, f"error: {path}: no account is called 'nobody'\n")
+
+
 def test_a_file_that_is_no_journal_exits_with_4(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     path.write_text("time,market,mark\n" * 99)

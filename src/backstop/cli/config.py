@@ -10,6 +10,7 @@ import typer
 from backstop.cli.exits import FAILED, FINDING
 from backstop.cli.running import checked_output, refusals, say, tell, tell_json
 from backstop.files import checked_file, written_whole
+from backstop.printing import counted
 
 __all__ = ["app"]
 
@@ -98,7 +99,8 @@ def check(path: VenuePath, as_json: AsJson = False) -> None:
         for warning in warnings:
             say(f"{path}: warning: {warning}")
         if venue is not None:
-            tell(f"{path}: ok, {len(venue.markets)} markets, {', '.join(asset.name for asset in venue.assets)}, hash {venue.hash}")
+            names = ", ".join(asset.name for asset in venue.assets)
+            tell(f"{path}: ok, {counted(len(venue.markets), 'market')}, {names}, hash {venue.hash}")
             tell(f"{path}: {_longest_default(venue)}")
             for line in (*_longest_hold(venue), *_falls_survived(venue)):
                 tell(f"{path}: {line}")
@@ -106,27 +108,43 @@ def check(path: VenuePath, as_json: AsJson = False) -> None:
         raise typer.Exit(FINDING)
 
 
+#: Units of a span of time, but for what is below a second [ns].
+_UNITS_NS = {"h": 3_600_000_000_000, "m": 60_000_000_000, "s": 1_000_000_000}
+
+
+def span_text(nanoseconds: int) -> str:
+    """Return a span of time in all the units that it needs: ``1h5m40s``. Below a second, and where
+    there is a part of one, as a venue file has it.
+    """
+    from backstop.config.schema import duration_text
+
+    if nanoseconds % _UNITS_NS["s"] or not nanoseconds:
+        return duration_text(nanoseconds)
+    parts = []
+    for unit, size in _UNITS_NS.items():
+        count, nanoseconds = divmod(nanoseconds, size)
+        parts += [f"{count}{unit}"] if count else []
+    return "".join(parts)
+
+
 def _longest_default(venue: Venue) -> str:
     """Say for how long an account may be in default with positions, and what that is made of."""
-    from backstop.config.schema import duration_text
     from backstop.reference.closing import longest_default_ns
 
     closeout, doubt_ns, offer_ns = venue.rules.closeout, venue.rules.breakers.doubt_max_ns, venue.rules.takeover.answer_timeout_ns
     carry_ns, answer_ns = max(closeout.deadline_ns, closeout.carry_max_ns), max(closeout.order_timeout_ns, offer_ns)
-    whole = duration_text(longest_default_ns(closeout, doubt_ns, offer_ns))
-    parts = f"deadline {duration_text(closeout.deadline_ns)}, carry or offers {duration_text(carry_ns)}"
-    parts += f", doubt {duration_text(doubt_ns)}, answer {duration_text(answer_ns)}"
+    whole = span_text(longest_default_ns(closeout, doubt_ns, offer_ns))
+    parts = f"deadline {span_text(closeout.deadline_ns)}, carry or offers {span_text(carry_ns)}"
+    parts += f", doubt {span_text(doubt_ns)}, answer {span_text(answer_ns)}"
     return f"nobody is in default with positions longer than {whole}: {parts}"
 
 
 def _longest_hold(venue: Venue) -> list[str]:
     """Say for how long the price guard holds one level at most; nothing where there is no guard."""
-    from backstop.config.schema import duration_text
-
     if not any(market.guard_jump_ppm for market in venue.rules.markets):
         return []
     hold_ns = venue.rules.breakers.guard_hold_ns
-    return [f"a jump on little volume is held for {duration_text(hold_ns)}, {duration_text(2 * hold_ns)} where it is disputed"]
+    return [f"a jump on little volume is held for {span_text(hold_ns)}, {span_text(2 * hold_ns)} where it is disputed"]
 
 
 def _falls_survived(venue: Venue) -> list[str]:
@@ -180,13 +198,15 @@ def diff(
         before, after = load_venue(old), load_venue(new)
         way = way_between(before, after)
     if as_json:
-        tell_json(_way_object(way))
+        tell_json(_way_object(way) | {"renamed": [place._asdict() for place in way.renamed]})
     else:
+        for place in way.renamed:
+            say(f"note: market[{place.market}]: {place.new} takes the spare place {place.old}")
         for step in way.steps:
-            tell(_step_text(before, step))
+            tell(_step_text(_namer(step, before, after), step))
         for market in way.listings:
             tell(_listing_text(after, market))
-        for line in _obstacles(before, way):
+        for line in _obstacles(before, after, way):
             say(line)
         if not way.steps and not way.listings and way.is_whole:
             say("note: the two files have the same rules")
@@ -217,9 +237,17 @@ def _listing_text(venue: Venue, market: int) -> str:
     return Speaker(venue, Names((), ())).event(columns | {"other": 0, "lots": 0, "price_ticks": 0, "amount": 0})
 
 
-def _obstacles(venue: Venue, way: Way) -> list[str]:
-    lines = [f"fixed while a venue runs: {_step_text(venue, step)}" for step in way.fixed]
-    lines += [f"contradicts another rule in any order: {_step_text(venue, step)}" for step in way.stuck]
+def _namer(step: Difference, before: Venue, after: Venue) -> Venue:
+    """Return the venue whose names and grids a change is told in: of a spare market, the new one."""
+    from backstop.core.parameter_table import Scope
+
+    is_of_market = step.rule.scope in (Scope.MARKET, Scope.TIER)
+    return after if is_of_market and not before.rules.markets[step.market].is_listed else before
+
+
+def _obstacles(before: Venue, after: Venue, way: Way) -> list[str]:
+    lines = [f"fixed while a venue runs: {_step_text(_namer(step, before, after), step)}" for step in way.fixed]
+    lines += [f"contradicts another rule in any order: {_step_text(_namer(step, before, after), step)}" for step in way.stuck]
     return lines + [f"no event changes this: {name}" for name in way.others]
 
 

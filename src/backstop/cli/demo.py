@@ -26,6 +26,7 @@ from backstop.cli.running import (
     warm_up,
 )
 from backstop.files import checked_file, written_whole
+from backstop.printing import counted
 
 __all__ = ["demo"]
 
@@ -82,7 +83,8 @@ def demo(
         except ValueError as error:
             say(f"error: {venue}: {error}")
             raise typer.Exit(FAILED) from None
-        say(f"{crash.title}: {len(prices.events):,} marks in {len(prices.markets)} markets, {parameters.accounts:,} accounts, seed {seed}")
+        marks, markets = counted(len(prices.events), "mark"), counted(len(prices.markets), "market")
+        say(f"{crash.title}: {marks} in {markets}, {counted(parameters.accounts, 'account')}, seed {seed}")
         case = case_of_population(resolved, prices, parameters, seed, schedule)
         case.details.update(details, scenario=name)
         files = [word for option, file in (("--venue", venue), ("--population", population)) if file for word in (option, str(file))]

@@ -10,7 +10,7 @@ import typer
 
 from backstop.cli.outcome import grouped
 from backstop.cli.running import refusals, tell, tell_json, wrong_usage
-from backstop.printing import shown_name
+from backstop.printing import counted, shown_name
 
 if TYPE_CHECKING:
     from backstop.runs.statement import Line, Statement
@@ -76,7 +76,7 @@ def _text(statement: Statement, by: str) -> Iterator[str]:
     for line in lines[:_LINES_SHOWN]:
         yield f"{line.cause.name.lower():<17}{grouped(asset, line.received - line.paid):>{width}}  {_parts(statement, line)}"
     if len(lines) > _LINES_SHOWN:
-        yield f"{'':<17}and {len(lines) - _LINES_SHOWN:,} lines more (--json has all)"
+        yield f"{'':<17}and {counted(len(lines) - _LINES_SHOWN, 'line')} more (--json has all)"
     yield f"{'closing':<17}{money[1]:>{width}}"
     if statement.uncovered:
         yield f"{'uncovered':<17}{grouped(asset, statement.uncovered):>{width}}  of the group's losses, paid by nobody so far"

@@ -11,7 +11,7 @@ import typer
 
 from backstop.cli.running import checked_output, refusals, refuse_inputs, say, tell_json
 from backstop.files import checked_file
-from backstop.printing import shown_name
+from backstop.printing import counted, shown_name
 
 if TYPE_CHECKING:
     from backstop.feeds.exchange import ImportReport
@@ -103,15 +103,16 @@ def _mapping(pairs: list[str]) -> dict[str, str]:
 def _say_report(report: ImportReport, output: Path) -> None:
     for note in report.notes:
         say(f"note: {note}")
-    say(f"read {report.rows_read:,} rows of {len(report.files)} files, wrote {report.rows_written:,} bars to {output}")
-    for count, words in (
-        (report.rows_other_timeframe, "bars of another timeframe left out"),
-        (report.rows_other_kind, "rows of another kind (mark, funding rate) left out"),
-        (report.rows_other_market, "rows of markets that were not asked for left out"),
-        (report.duplicates_dropped, "duplicates dropped, alike in every value"),
-        (report.bars_widened, "bars widened to hold their own open and close"),
+    read = f"{counted(report.rows_read, 'row')} of {counted(len(report.files), 'file')}"
+    say(f"read {read}, wrote {counted(report.rows_written, 'bar')} to {output}")
+    for count, noun, words in (
+        (report.rows_other_timeframe, "bar", "of another timeframe left out"),
+        (report.rows_other_kind, "row", "of another kind (mark, funding rate) left out"),
+        (report.rows_other_market, "row", "of markets that were not asked for left out"),
+        (report.duplicates_dropped, "duplicate", "dropped, alike in every value"),
+        (report.bars_widened, "bar", "widened to hold open and close"),
     ):
         if count:
-            say(f"{count:,} {words}")
+            say(f"{counted(count, noun)} {words}")
     for symbol, bars in report.markets.items():
-        say(f"{shown_name(symbol)}: {bars:,} bars")
+        say(f"{shown_name(symbol)}: {counted(bars, 'bar')}")

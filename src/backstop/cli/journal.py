@@ -13,7 +13,7 @@ import typer
 from backstop.cli import upkeep
 from backstop.cli.exits import FAILED, FINDING, INVARIANT, NOT_REPLAYED, OK
 from backstop.cli.running import refusals, say, tell, tell_json, wrong_usage
-from backstop.printing import one_line
+from backstop.printing import counted, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,12 @@ def verify(
     accounts: Annotated[Path | None, typer.Option(metavar="FILE", help="Positions of the run, to compare.")] = None,
     collateral: Annotated[Path | None, typer.Option(metavar="FILE", help="Collateral of the run, to compare.")] = None,
     population: Annotated[Path | None, typer.Option(metavar="FILE", help="Population of the run, to compare.")] = None,
+    may_be_open: Annotated[
+        bool,
+        typer.Option(
+            "--may-be-open", help="A missing end is no fault: the run is still going. (The journal of an `Engine` never has one.)"
+        ),
+    ] = False,
     is_alone: Annotated[bool, typer.Option("--alone", help="This file only, and not the sealed segments beside it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -59,9 +65,12 @@ def verify(
 
     Files that the run read are compared with their SHA-256 in the manifest, where they are given.
 
+    The journal of an `Engine` has no end: what it holds is checked up to its last batch, and it is
+    told to be open. Of any other journal a missing end is a fault, unless `--may-be-open` is given.
+
     Exits with 0 if all agrees, 1 if a file cannot be read, 2 on wrong usage, 3 if a sound record
-    differs from its replay, 4 if the file is damaged or is no journal, or a file is not the one
-    that the run read, 5 if the record is sound and could not be replayed in full by this version.
+    differs from its replay, 4 if the file is damaged, has no end where it should or is no journal, or
+    a file is not the one that the run read, 5 if the record is sound and could not be replayed in full by this version.
     """
     from backstop.journal.verify import verify as verify_journal
 
@@ -71,7 +80,8 @@ def verify(
     try:
         with refusals():
             given = {"prices": prices or [], "accounts": _one(accounts), "collateral": _one(collateral), "population": _one(population)}
-            report = verify_journal(file, bar, head=head, inputs={noun: paths for noun, paths in given.items() if paths}, alone=is_alone)
+            inputs = {noun: paths for noun, paths in given.items() if paths}
+            report = verify_journal(file, bar, head=head, inputs=inputs, alone=is_alone, may_be_open=may_be_open)
     finally:
         if bar is not None:
             typer.echo(err=True)
@@ -109,7 +119,7 @@ def show(
 
     with _opened(file) as journal:
         speaker = speaker_of(journal)
-        choice = _choice(speaker, account, market, kind or [], first, last)
+        choice = _choice(file, speaker, account, market, kind or [], first, last)
         if not speaker.knows_codes:
             typer.echo("note: its codes have other meanings in this version: rows are shown as numbers", err=True)
         journal.check_head()
@@ -139,11 +149,11 @@ def stats(
 
     with _opened(file) as journal:
         journal.check_head()
-        counted = stats_of(journal)
+        content = stats_of(journal)
         if as_json:
-            tell_json(counted)
+            tell_json(content)
         else:
-            tell(_stats_text(counted))
+            tell(_stats_text(content))
         _tell_findings(journal)
 
 
@@ -214,7 +224,9 @@ def _tell_findings(journal: Reader) -> None:
         raise typer.Exit(FINDING)
 
 
-def _choice(speaker: Speaker, account: str | None, market: str | None, kinds: list[str], first: int | None, last: int | None) -> Choice:
+def _choice(
+    file: Path, speaker: Speaker, account: str | None, market: str | None, kinds: list[str], first: int | None, last: int | None
+) -> Choice:
     from backstop.core.events import EffectKind, EventKind
     from backstop.journal.showing import Choice
 
@@ -229,7 +241,7 @@ def _choice(speaker: Speaker, account: str | None, market: str | None, kinds: li
         try:
             choice = choice._replace(account=speaker.account_number(account))
         except KeyError as error:
-            say(f"error: {error.args[0]}")
+            say(f"error: {file}: {error.args[0]}")
             raise typer.Exit(FAILED) from None
     if market is not None:
         try:
@@ -258,27 +270,27 @@ def _line_object(speaker: Speaker, line: Line) -> dict[str, Any]:
     return {**head, "place": line.place, "kind": line.kind, **said, "row": dict(line.row)}
 
 
-def _stats_text(counted: dict[str, Any]) -> str:
-    sizes = counted["events_a_batch"]
-    snapshots = ", ".join(map(str, counted["snapshots"])) or "none"
+def _stats_text(content: dict[str, Any]) -> str:
+    sizes = content["events_a_batch"]
+    snapshots = ", ".join(map(str, content["snapshots"])) or "none"
     lines = [
-        f"journal   {counted['path']}, schema {counted['schema']}, {'closed' if counted['is_closed'] else 'not closed'}",
-        f"written   {counted['created']} by version {counted['code_version']}: {one_line(counted['command']) or 'no command'}",
-        f"bytes     {counted['bytes']:,}" + (f", and {counted['log_bytes']:,} in the log" if counted["log_bytes"] else ""),
-        f"time      {counted['first_time']} to {counted['last_time']}",
-        f"seq       {counted['first_seq']} to {counted['last_seq']}",
-        f"batches   {counted['batches']:,}, of {sizes['least']:,} to {sizes['most']:,} events, median {sizes['median']:,}",
-        f"digests   {counted['digests']:,}{_of_the_end(counted)}, and snapshots after batches {snapshots}",
+        f"journal   {content['path']}, schema {content['schema']}, {'closed' if content['is_closed'] else 'not closed'}",
+        f"written   {content['created']} by version {content['code_version']}: {one_line(content['command']) or 'no command'}",
+        f"bytes     {content['bytes']:,}" + (f", and {content['log_bytes']:,} in the log" if content["log_bytes"] else ""),
+        f"time      {content['first_time']} to {content['last_time']}",
+        f"seq       {content['first_seq']} to {content['last_seq']}",
+        f"batches   {content['batches']:,}, of {sizes['least']:,} to {counted(sizes['most'], 'event')}, median {sizes['median']:,}",
+        f"digests   {content['digests']:,}{_of_the_end(content)}, and snapshots after batches {snapshots}",
     ]
     for noun, key in (("events", "events_by_kind"), ("effects", "effects_by_kind"), ("refused", "refused")):
-        total = sum(counted[key].values())
+        total = sum(content[key].values())
         lines.append(f"{noun:<8}  {total:,}")
-        lines += [f"          {count:>12,}  {name}" for name, count in counted[key].items()]
+        lines += [f"          {count:>12,}  {name}" for name, count in content[key].items()]
     return "\n".join(lines)
 
 
-def _of_the_end(counted: dict[str, Any]) -> str:
-    return ", that of the end among them" if counted["is_closed"] and counted["digests"] else ""
+def _of_the_end(content: dict[str, Any]) -> str:
+    return ", that of the end among them" if content["is_closed"] and content["digests"] else ""
 
 
 def _progress_bar() -> Callable[[int, int], None] | None:
@@ -287,7 +299,7 @@ def _progress_bar() -> Callable[[int, int], None] | None:
         return None
 
     def show(done: int, total: int) -> None:
-        typer.echo(f"\rverified {done:,} of {total:,} events", err=True, nl=False)
+        typer.echo(f"\rverified {done:,} of {counted(total, 'event')}", err=True, nl=False)
 
     return show
 
@@ -298,10 +310,17 @@ def _as_object(report: Report) -> dict[str, Any]:
     fields = {**report._asdict(), "findings": findings, **lists}
     ok = report.exit_code == OK
     # ``digest`` and ``chain`` are as recorded; of a file with findings they prove nothing.
-    return {"ok": ok, "exit_code": report.exit_code, "result": _RESULTS[report.exit_code], **fields, "trusted": ok}
+    return {"ok": ok, "exit_code": report.exit_code, "result": _result_word(report), "is_open": report.is_open, **fields, "trusted": ok}
 
 
-#: The result in one word, by exit code.
+def _result_word(report: Report) -> str:
+    """Return the result in one word."""
+    if report.is_open and report.exit_code in (OK, FINDING):
+        return "open" if report.exit_code == OK else "unfinished"
+    return _RESULTS[report.exit_code]
+
+
+#: The result in one word, by exit code, of a journal that has its end.
 _RESULTS = {OK: "ok", FAILED: "unreadable", INVARIANT: "differs", FINDING: "damaged", NOT_REPLAYED: "not_replayed"}
 
 
@@ -311,9 +330,9 @@ def _as_text(report: Report) -> str:
         lines += [
             f"written   {report.created} by version {report.code_version}",
             f"venue     {report.venue_hash}",
-            f"holds     {report.batches:,} batches, {report.events:,} events, {report.effects:,} effects, {_end(report)}",
+            f"holds     {_size(report)}, {_end(report)}",
             f"segments  {report.segments:,} verified, {report.segments_gone:,} before them not here; rules version {report.rules_version}",
-            f"replayed  {report.events_replayed:,} events, digests compared: {report.digests_compared:,}",
+            f"replayed  {counted(report.events_replayed, 'event')}, digests compared: {report.digests_compared:,}",
             f"snapshots {report.snapshots_compared:,} compared",
             f"inputs    {report.inputs_compared:,} compared, {report.inputs_named:,} named by the manifest",
             f"digest    {_trusted(report, report.digest)}",
@@ -323,6 +342,11 @@ def _as_text(report: Report) -> str:
     lines += [f"found     {finding}" for finding in report.findings]
     lines.append(f"result    {_result(report)}{_unreplayed(report)}")
     return "\n".join(lines)
+
+
+def _size(report: Report) -> str:
+    parts = counted(report.batches, "batch", "batches"), counted(report.events, "event"), counted(report.effects, "effect")
+    return ", ".join(parts)
 
 
 def _trusted(report: Report, number: str | None) -> str:
@@ -335,12 +359,12 @@ def _trusted(report: Report, number: str | None) -> str:
 
 
 def _end(report: Report) -> str:
-    return "closed" if report.is_closed else "sealed" if report.is_sealed else "not closed"
+    return "closed" if report.is_closed else "sealed" if report.is_sealed else "no end"
 
 
 def _result(report: Report) -> str:
     said = {
-        OK: "ok: nothing is changed" + (", and the engine gives every effect and digest again" if report.events_replayed else ""),
+        OK: _sound(report),
         NOT_REPLAYED: _not_replayed(report),
         FAILED: "the file cannot be read",
         INVARIANT: "INV-12 violated: the record is sound, but its replay differs (by other code: that may be meant)"
@@ -351,9 +375,21 @@ def _result(report: Report) -> str:
     return said[report.exit_code]
 
 
+def _sound(report: Report) -> str:
+    again = ", and the engine gives every effect and digest again" if report.events_replayed else ""
+    if report.is_open:
+        return f"open: nothing is changed{again}, up to batch {report.last_batch:,}; it has no end, so more may follow or have been cut off"
+    return f"ok: nothing is changed{again}"
+
+
 def _found(report: Report) -> str:
     from backstop.journal import FindingCode
 
+    if report.is_open:
+        return (
+            f"unfinished: sound up to batch {report.last_batch:,}, and no end: its run is still going, was stopped, or its end was"
+            " removed (`--may-be-open` says that this is no fault)"
+        )
     if {finding.code for finding in report.findings} == {FindingCode.INPUT_DIFFERS}:
         return "a file that was given is not the one that the run read"
     return "the file is damaged, incomplete or no journal"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from backstop.cli.running import STANDARD_OUTPUT
 from backstop.files import named_errors
-from backstop.printing import one_line
+from backstop.printing import counted, one_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,6 +24,8 @@ __all__ = ["grouped", "print_result"]
 
 #: Held marks whose reasons are printed; the JSON lists more.
 _HELD_SHOWN = 5
+#: Of fewer events the time is that of loading the kernels: their rate is not told.
+_RATE_EVENTS_MIN = 100_000
 
 
 @named_errors(STANDARD_OUTPUT)
@@ -80,11 +82,12 @@ def _money_facts(result: ReplayResult, number: int) -> Iterator[str]:
     yield from _providers(result, number)
     if tally.netted_atoms:
         given = f"{grouped(asset, tally.netted_atoms)} {asset.name}"
-        yield f"netting    {tally.count('netted'):,} accounts got {given} from other accounts of their owners"
+        yield f"netting    {counted(tally.count('netted'), 'account')} got {given} from other accounts of their owners"
     if tally.fills_paid_atoms:
         yield f"fills      {grouped(asset, tally.fills_paid_atoms)} {asset.name} paid by who won from an insolvent account by a fill"
     if tally.count("adl_counterparty"):
-        yield f"adl        {tally.count('adl_counterparty'):,} counterparties gave {tally.adl_fills:,} fills"
+        givers = counted(tally.count("adl_counterparty"), "counterparty", "counterparties")
+        yield f"adl        {givers} gave {counted(tally.adl_fills, 'fill')}"
     if tally.arrears_atoms:
         yield f"arrears    the funds paid {grouped(asset, tally.arrears_atoms)} {asset.name} late, as their caps allowed"
     if tally.lent_atoms:
@@ -92,8 +95,9 @@ def _money_facts(result: ReplayResult, number: int) -> Iterator[str]:
     lasting = result.lasting[number]
     if lasting.accounts:
         lacks = f"{grouped(asset, lasting.lacks_atoms)} {asset.name}"
-        count = f"{lasting.accounts:,} accounts at the end, {lasting.insolvent:,} insolvent"
-        yield f"in default {count}: they lack {lacks}, which is in no row above"
+        they = "it lacks" if lasting.accounts == 1 else "they lack"
+        count = f"{counted(lasting.accounts, 'account')} at the end, {lasting.insolvent:,} insolvent"
+        yield f"in default {count}: {they} {lacks}, which is in no row above"
     funds = result.funds_in(asset)
     uncovered = [fund for fund in funds if fund.uncovered_atoms]
     if len(funds) > 1 and uncovered:
@@ -112,13 +116,15 @@ def _facts(result: ReplayResult) -> Iterator[str]:
     if tally.refused:
         yield f"refused    {', '.join(f'{count:,} {code.name.lower()}' for code, count in sorted(tally.refused.items()))}"
     yield from _conserved(result)
-    yield f"events     {result.events:,} in, {tally.effects:,} effects out, of {result.accounts:,} accounts in {result.markets} markets"
+    size = f"of {counted(result.accounts, 'account')} in {counted(result.markets, 'market')}"
+    yield f"events     {result.events:,} in, {counted(tally.effects, 'effect')} out, {size}"
     if result.journal is not None:
-        yield f"journal    {result.journal['path']}, {result.journal['batches']:,} batches"
+        yield f"journal    {result.journal['path']}, {counted(result.journal['batches'], 'batch', 'batches')}"
         yield from (f"           {found}" for found in result.journal.get("found", ()))
     yield f"digest     {result.digest}"
-    rate = result.events / result.engine_seconds if result.engine_seconds else 0.0
-    yield f"engine     {result.engine_seconds:.2f} s, {rate:,.0f} events/s; with journal and counting {result.seconds:.2f} s"
+    is_told = result.events >= _RATE_EVENTS_MIN and result.engine_seconds > 0
+    rate = f", {result.events / result.engine_seconds:,.0f} events/s" if is_told else ""
+    yield f"engine     {result.engine_seconds:.2f} s{rate}; with journal and counting {result.seconds:.2f} s"
 
 
 def _fund(result: ReplayResult, number: int) -> Iterator[str]:
@@ -148,6 +154,8 @@ def _paid_for(asset: Asset, paid_for: dict[Stage | None, int]) -> str:
 
 
 def _providers(result: ReplayResult, number: int) -> Iterator[str]:
+    from backstop.runs.stops import times
+
     venue, tally, asset = result.venue, result.tally.by_asset[number], result.venue.assets[number]
     name = asset.name
     mine = [place for place in range(len(venue.providers)) if venue.asset_of_provider(place) == asset]
@@ -156,18 +164,21 @@ def _providers(result: ReplayResult, number: int) -> Iterator[str]:
         return
     below, support = grouped(asset, sum(row.edge for row in rows)), grouped(asset, sum(row.support for row in rows))
     count = sum(row.takeovers for row in rows)
-    yield f"takeover   {count:,} transfers, {below} {name} below mark; {support} {name} of the row fund were paid for them"
+    yield f"takeover   {counted(count, 'transfer')}, {below} {name} below mark; {support} {name} of the row fund were paid for them"
     for place, row in zip(mine, rows, strict=True):
         spec, standing = venue.providers[place], result.standings[place]
-        failed = f", {row.failures:,} failures" if row.failures else ""
-        taken = f"{row.takeovers:,} transfers of {grouped(asset, row.notional)}"
+        failed = f", {counted(row.failures, 'failure')}" if row.failures else ""
+        taken = f"{counted(row.takeovers, 'transfer')} of {grouped(asset, row.notional)}"
         held = grouped(asset, standing.open_notional)
         profit = grouped(asset, standing.profit)
         yield f"           {spec.name}: {standing.status.name.lower()}, {taken}, profit {profit}, holds {held}{failed}"
+        stop = venue.rules.providers[place].loss_stop
+        if standing.profit < -stop:
+            yield f"           {spec.name} lost more than its stop of {grouped(asset, stop)}: it sells a share at a time, behind defaulters"
         if row.defaults:
-            yield f"           {spec.name} was in default, {row.defaults:,} times; {_paid_for(asset, row.paid_for)}"
+            yield f"           {spec.name} was in default {times(row.defaults)}; {_paid_for(asset, row.paid_for)}"
     if tally.disposal_fills:
-        yield f"disposal   {tally.disposal_fills:,} fills of {grouped(asset, tally.disposed_atoms)} {name}"
+        yield f"disposal   {counted(tally.disposal_fills, 'fill')} of {grouped(asset, tally.disposed_atoms)} {name}"
 
 
 def _stops(result: ReplayResult) -> Iterator[str]:

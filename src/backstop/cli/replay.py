@@ -28,7 +28,7 @@ from backstop.cli.running import (
     tell_json,
     warm_up,
 )
-from backstop.printing import shown_name
+from backstop.printing import counted, shown_name
 
 if TYPE_CHECKING:
     from backstop.config import Venue
@@ -148,7 +148,8 @@ def _say_report(case: Case) -> None:
 
     report = case.prices.report
     cut = f", {report.rows_cut:,} outside of --start and --end" if report.rows_cut else ""
-    say(f"prices: {report.rows:,} rows{cut}, {len(case.prices.events):,} events, {time_text(case.prices.start_ns)} on")
+    read = f"{counted(report.rows, 'row')}{cut}, {counted(len(case.prices.events), 'event')}"
+    say(f"prices: {read}, {time_text(case.prices.start_ns)} on")
     for warning in report.warnings:
         say(f"warning: {warning}")
     if report.columns_ignored:
@@ -156,26 +157,28 @@ def _say_report(case: Case) -> None:
     for market in case.prices.markets.values():
         words = []
         if market.bars_widened:
-            words.append(f"{market.bars_widened:,} bars widened to hold their open and close")
+            words.append(f"{counted(market.bars_widened, 'bar')} widened to hold open and close")
         if market.bars_missing:
-            words.append(f"{market.bars_missing:,} bars missing")
+            words.append(f"{counted(market.bars_missing, 'bar')} missing")
         if market.prices_rounded:
-            words.append(f"{market.prices_rounded:,} prices off the tick, moved by at most {market.price_error_max}")
+            words.append(f"{counted(market.prices_rounded, 'price')} off the tick, moved by at most {market.price_error_max}")
         if market.volumes_rounded:
-            words.append(f"{market.volumes_rounded:,} volumes rounded down to lots")
+            words.append(f"{counted(market.volumes_rounded, 'volume')} rounded down to lots")
         if market.first_ns > case.prices.start_ns:
             words.append(f"first price at {time_text(market.first_ns)}, used from the start")
         if words:
             say(f"prices: {shown_name(market.symbol)}: {'; '.join(words)}")
     accounts = case.accounts_report
-    say(f"accounts: {accounts['accounts']:,}, belonging to {accounts['owners']:,} owners, with {accounts['positions']:,} positions")
+    owners, positions = counted(accounts["owners"], "owner"), counted(accounts["positions"], "position")
+    say(f"accounts: {accounts['accounts']:,}, belonging to {owners}, with {positions}")
     if accounts.get("accounts_without_collateral"):
-        say(f"warning: {accounts['accounts_without_collateral']:,} accounts have no collateral and open with a balance of 0")
-    for name, noun in (("costs_rounded", "costs"), ("collateral_rounded", "amounts of collateral")):
+        bare = counted(accounts["accounts_without_collateral"], "account")
+        say(f"warning: {bare} without collateral: opened with a balance of 0")
+    for name, noun in (("costs_rounded", ("cost",)), ("collateral_rounded", ("amount of collateral", "amounts of collateral"))):
         if accounts.get(name):
             error = accounts["cost_error_max" if name == "costs_rounded" else "collateral_error_max"]
             unit = f" {case.venue.asset.name}" if len(case.venue.assets) == 1 else ""
-            say(f"accounts: {accounts[name]:,} {noun} rounded to the atom, by at most {error}{unit}")
+            say(f"accounts: {counted(accounts[name], *noun)} rounded to the atom, by at most {error}{unit}")
     for number, lots in case.opening_imbalance.items():
         market_spec = case.venue.markets[number]
         say(f"accounts: {shown_name(market_spec.symbol)} does not net: traders outside of the files hold {market_spec.quantity_text(lots)}")

@@ -9,6 +9,7 @@ import typer
 
 from backstop.cli.exits import INVARIANT, OK
 from backstop.cli.running import checked_report, refusals, say, shown_progress
+from backstop.printing import counted
 
 __all__ = ["app"]
 
@@ -39,5 +40,5 @@ def report(
         with shown_progress("read") as progress:
             gathering, facts = gather_journal(journal, title, progress)
         size = write_report(output, gathering, facts)
-    say(f"report: {output}, {size:,} bytes")
+    say(f"report: {output}, {counted(size, 'byte')}")
     raise typer.Exit(OK if gathering.conserves else INVARIANT)

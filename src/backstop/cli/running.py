@@ -18,7 +18,7 @@ import typer
 
 from backstop.cli.exits import FAILED, FINDING, INVARIANT, OK
 from backstop.files import named_errors, told
-from backstop.printing import printable
+from backstop.printing import counted, printable, shown_name
 
 if TYPE_CHECKING:
     from backstop.journal import JournalDamaged
@@ -173,12 +173,20 @@ def run_case(case: Case, title: str, *, report: Path | None = None, command: str
     with shown_progress() as progress:
         result = _told(replay_case(case, progress=progress, command=command, tally=gathering.tally, **options))
     size = write_report(report, gathering, facts_of_result(result, title, command, case.names.accounts))
-    say(f"report: {report}, {size:,} bytes")
+    say(f"report: {report}, {counted(size, 'byte')}")
     return result
 
 
 def _told(result: ReplayResult) -> ReplayResult:
-    """Say where a run was not run: its journal had its end already."""
+    """Say where the files put accounts into default, and where a run was not run: its journal had its
+    end already.
+    """
+    opening = result.at_opening
+    if opening.accounts:
+        more = f" and {opening.accounts - len(opening.named):,} more" if opening.accounts > len(opening.named) else ""
+        are = "is" if opening.accounts == 1 else "are"
+        named = ", ".join(map(shown_name, opening.named))
+        say(f"warning: {counted(opening.accounts, 'account')} {are} below maintenance margin at the first marks: {named}{more}")
     if result.journal is not None and result.journal.get("had_ended"):
         say(f"note: {result.journal['path']} holds the whole run: its result was worked out again, and nothing was written to it")
     return result
@@ -281,7 +289,7 @@ def shown_progress(done_word: str = "replayed") -> Iterator[Progress]:
         nonlocal last
         if time.monotonic() - last >= _LINE_EVERY:
             last = time.monotonic()
-            say(f"{done_word} {done:,} of {total:,} events, {_short(time_ns)}")
+            say(f"{done_word} {done:,} of {counted(total, 'event')}, {_short(time_ns)}")
 
     yield line
 

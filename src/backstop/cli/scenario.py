@@ -10,6 +10,7 @@ import typer
 
 from backstop.cli.running import STANDARD_OUTPUT, refusals, tell, tell_json
 from backstop.files import named_errors
+from backstop.printing import counted
 
 if TYPE_CHECKING:
     from backstop.markets.population import PopulationParameters
@@ -148,15 +149,16 @@ def _text(crash: Scenario, population: PopulationParameters) -> Iterator[str]:
     from backstop.feeds.columns import time_text
 
     path, pins = _path(), sum(len(market.pins) for market in crash.markets)
-    yield f"scenario    {crash.name}: {crash.title}"
+    # A title begins with the day, as a name does.
+    yield f"scenario    {crash.title}" if crash.title.startswith(crash.name) else f"scenario    {crash.name}: {crash.title}"
     yield f"from        {time_text(crash.start_ns)} to {time_text(crash.end_ns)}"
-    markets = "1 market" if len(crash.markets) == 1 else f"{len(crash.markets)} markets"
+    markets = counted(len(crash.markets), "market")
     yield f"pins        {pins} of prices in {markets}, {len(crash.depth)} of depth; between them nothing is recorded"
     yield f"path        {path['between_pins']}"
     yield f"            a mark every {path['step_seconds']:g} s; deviation over a segment: {path['roughness']:g} of its move,"
     yield f"            plus {path['calm_volatility']:g} a square root of a second; {path['generator']}"
     longs = f"{100 * population.long_share:.0f} %"
-    yield f"seed        any (`demo --seed`); drawn with it: {population.accounts:,} accounts, {longs} of them long,"
+    yield f"seed        any (`demo --seed`); drawn with it: {counted(population.accounts, 'account')}, {longs} of them long,"
     yield f"            median notional {population.size.median_notional:,.0f}, or those of `demo --population FILE`"
     for market in crash.markets:
         yield ""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from backstop.cli.running import refusals, refuse_inputs, say, tell, tell_json, warm_up
+from backstop.printing import counted
 
 if TYPE_CHECKING:
     from backstop.journal.segments import Segment
@@ -68,7 +69,7 @@ def prune(
     verb = "would be removed" if is_trial else "removed"
     for each in found.removed:
         tell(f"{verb}: {_line(each)}")
-    tell(f"{len(found.removed)} sealed segments {verb}, {len(found.kept)} kept; the journal begins with batch {_first(found)}")
+    tell(f"{counted(len(found.removed), 'sealed segment')} {verb}, {len(found.kept)} kept; the journal begins with batch {_first(found)}")
 
 
 def _first(found: Any) -> int:
@@ -97,7 +98,7 @@ def backup(
     if as_json:
         tell_json({**done._asdict(), "path": str(done.path), "copied": list(done.copied), "kept": list(done.kept)})
         return
-    tell(f"copied {done.bytes:,} bytes to {done.path}: live segment {done.segment}, up to batch {done.batches:,}")
+    tell(f"copied {counted(done.bytes, 'byte')} to {done.path}: live segment {done.segment}, up to batch {done.batches:,}")
     tell(f"sealed segments: {len(done.copied)} copied now, {len(done.kept)} stood there already")
     tell(f"chain     {done.chain}")
 
@@ -149,7 +150,8 @@ def _tell_begun(file: Path, last: Segment, *, as_json: bool, events: int) -> Non
     if as_json:
         tell_json({"path": str(file), "events_replayed": events, "live": _as_object(last)})
     else:
-        tell(f"segment {last.number} begins behind batch {last.first_batch - 1:,}; {events:,} events were replayed and compared")
+        replayed = counted(events, "event")
+        tell(f"segment {last.number} begins behind batch {last.first_batch - 1:,}; replayed and compared: {replayed}")
 
 
 def _as_object(segment: Segment) -> dict[str, Any]:
@@ -158,8 +160,9 @@ def _as_object(segment: Segment) -> dict[str, Any]:
 
 def _line(segment: Segment) -> str:
     state = "sealed" if segment.is_sealed else "live"
-    batches = f"batches {segment.first_batch:,} to {segment.last_batch:,}"
-    size = f"{segment.events:,} events, {segment.bytes:,} bytes"
+    first, last = segment.first_batch, segment.last_batch
+    batches = f"batches {first:,} to {last:,}" if first < last else f"batch {first:,}" if first == last else "no batch yet"
+    size = f"{counted(segment.events, 'event')}, {counted(segment.bytes, 'byte')}"
     return f"{segment.path.name}: segment {segment.number}, {state}, {batches}, {size}, rules version {segment.rules_version}"
 
 

@@ -12,7 +12,15 @@ from backstop.config.venue import Venue
 from backstop.core.instruments import VenueRules, check_rules
 from backstop.core.parameter_table import Difference, Scope, changed, differences
 
-__all__ = ["Way", "way_between"]
+__all__ = ["Renamed", "Way", "way_between"]
+
+
+class Renamed(NamedTuple):
+    """A spare place that has another symbol in the new file: the market that is to be listed there."""
+
+    market: int
+    old: str
+    new: str
 
 
 class Way(NamedTuple):
@@ -28,6 +36,8 @@ class Way(NamedTuple):
     stuck: tuple[Difference, ...]
     #: Differences that are no numbers, in words.
     others: tuple[str, ...]
+    #: Spare markets that get another symbol.
+    renamed: tuple[Renamed, ...] = ()
 
     @property
     def is_whole(self) -> bool:
@@ -168,4 +178,11 @@ def way_between(old: Venue, new: Venue) -> Way:
                 rules, is_moving = after, True
                 steps.append(step)
                 left.remove(step)
-    return Way(tuple(steps), listings, fixed, tuple(left), _others(old, new))
+    return Way(tuple(steps), listings, fixed, tuple(left), _others(old, new), tuple(_renamed(old, new)))
+
+
+def _renamed(old: Venue, new: Venue) -> Iterator[Renamed]:
+    """Yield the spare markets of the old file that have another symbol in the new one."""
+    for number, (before, after) in enumerate(zip(old.markets, new.markets, strict=False)):
+        if before.symbol != after.symbol and not old.rules.markets[number].is_listed:
+            yield Renamed(number, before.symbol, after.symbol)

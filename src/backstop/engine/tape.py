@@ -12,6 +12,7 @@ from backstop.core.digest import state_digest
 from backstop.core.events import EffectArray, EventArray
 from backstop.core.state import State
 from backstop.journal import Journal, JournalError, Manifest, Name, Names, open_journal
+from backstop.journal.manifest import ENGINE_COMMAND
 from backstop.journal.recovery import recover
 from backstop.journal.snapshot import take_snapshot
 from backstop.runs.history import read_batches, venue_of
@@ -42,7 +43,7 @@ class Tape:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise JournalError(f"folder `{folder}` cannot be made: {error.strerror}") from error
-        manifest = Manifest(venue.text, venue.hash, venue.rules.limits, command="backstop.Engine", snapshot_every=_SNAPSHOT_EVERY)
+        manifest = Manifest(venue.text, venue.hash, venue.rules.limits, command=ENGINE_COMMAND, snapshot_every=_SNAPSHOT_EVERY)
         # A run that was killed before the head was whole told nobody of the journal.
         return cls(Journal.create(folder / _FILE, manifest, resume=True))
 

@@ -9,6 +9,7 @@ published format: <https://www.sqlite.org/fileformat2.html#the_write_ahead_log>.
 from __future__ import annotations
 
 import os
+import time
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -29,6 +30,9 @@ LOG_MAGICS = (0x377F0682, 0x377F0683)
 #: earlier round.
 _ROUNDS_MAX = 1 << 24
 _WORD = 1 << 32
+#: A log that is being written is read so often at most, with so long between [s]: a batch takes
+#: milliseconds.
+_READINGS_MAX, _PAUSE = 50, 0.02
 
 Words = NDArray[np.uint32]
 
@@ -70,11 +74,31 @@ def log_of(path: Path) -> Path:
 
 
 def log_finding(path: Path) -> Finding | None:
-    """Return what a journal's log holds beyond its last whole batch, or None if nothing."""
-    state = read_log(log_of(path))
+    """Return what a journal's log holds beyond its last whole batch, or None if nothing.
+
+    A log that grows meanwhile is read again: its writer is in the midst of a batch.
+    """
+    log, state = log_of(path), LogState()
+    for _ in range(_READINGS_MAX):
+        before = _moment_of(log)
+        state = read_log(log)
+        if not (state.torn_bytes or state.lost_for_certain):
+            return None
+        time.sleep(_PAUSE)
+        if _moment_of(log) == before:
+            break
     if state.torn_bytes or state.lost_for_certain:
         return Finding(FindingCode.LOG, f"{path.name}-wal", state.says)
     return None
+
+
+def _moment_of(log: Path) -> tuple[int, int]:
+    """Return the size of a log and when it was written last [ns]; none of both where there is none."""
+    try:
+        held = log.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return held.st_size, held.st_mtime_ns
 
 
 def read_log(path: Path) -> LogState:

@@ -16,7 +16,10 @@ from backstop.journal.rules_version import RULES_VERSION
 from backstop.journal.source import source_hash as present_source
 from backstop.printing import NAME_MAX, shown_name
 
-__all__ = ["NAME_KINDS", "SEGMENT_BYTES", "Manifest", "Name", "Names", "Opening", "checked_names"]
+__all__ = ["ENGINE_COMMAND", "NAME_KINDS", "SEGMENT_BYTES", "Manifest", "Name", "Names", "Opening", "checked_names"]
+
+#: What the journal of an ``Engine`` has as its command.
+ENGINE_COMMAND = "backstop.Engine"
 
 #: Bytes of events and effects after which a segment is sealed, unless a run says otherwise: 1 GiB.
 SEGMENT_BYTES = 1 << 30
@@ -148,6 +151,11 @@ class Manifest(NamedTuple):
     def segment(self) -> int:
         """Number of the segment, from 1."""
         return 1 if self.opening is None else self.opening.segment
+
+    @property
+    def is_of_engine(self) -> bool:
+        """Whether an ``Engine`` writes it: it is taken up again and again, and is never ended."""
+        return self.command == ENGINE_COMMAND
 
     def entries(self, names_sha256: str) -> dict[str, str]:
         """Return the rows of table ``manifest``."""

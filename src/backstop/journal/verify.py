@@ -50,6 +50,8 @@ class Report(NamedTuple):
     #: Whether the journal has its end mark.
     is_closed: bool = False
     batches: int = 0
+    #: Number of the last batch; those of earlier segments that are not here count, too.
+    last_batch: int = 0
     events: int = 0
     effects: int = 0
     events_replayed: int = 0
@@ -77,13 +79,24 @@ class Report(NamedTuple):
     segments_gone: int = 0
     #: Whether it is a segment that another follows.
     is_sealed: bool = False
+    #: Whether a missing end mark is no fault: the journal of an ``Engine`` has none, and whoever asked
+    #: may have allowed it.
+    may_be_open: bool = False
     rules_version: int = RULES_VERSION
     #: Seqs of the events that stopped the engine, and are in quarantine.
     quarantined: tuple[int, ...] = ()
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is whole up to its last batch and has no end: it is being written, or was
+        stopped, or what was behind that batch was removed.
+        """
+        is_whole = bool(self.batches or self.chain) and {finding.code for finding in self.findings} <= {FindingCode.END_MISSING}
+        return is_whole and not (self.is_closed or self.is_sealed)
+
+    @property
     def exit_code(self) -> int:
-        """0 ok, 1 could not be read, 3 a sound record differs from its replay, 4 damaged, 5 sound
+        """0 ok, or open where it may be, 1 could not be read, 3 a sound record differs from its replay, 4 damaged, 5 sound
         but not replayed, or not in full.
         """
         codes = {finding.code for finding in self.findings}
@@ -101,6 +114,7 @@ def verify(
     head: str | None = None,
     inputs: Mapping[str, Sequence[Path]] | None = None,
     alone: bool = False,
+    may_be_open: bool = False,
 ) -> Report:
     """Check the file, its chain, every effect, digest and snapshot against a replay.
 
@@ -108,7 +122,8 @@ def verify(
     somebody kept, hex: the journal must hold a batch with it, or end in it. ``inputs`` are files by
     what they were to the run (``prices``, ``accounts``, ``collateral``, ``population``), in its
     order: each must have the SHA-256 that the manifest has of it. ``alone``: this file only, and
-    not the sealed segments of the journal that stand beside it.
+    not the sealed segments of the journal that stand beside it. ``may_be_open``: a missing end mark is
+    no finding, as it never is in the live segment of an ``Engine``'s journal.
 
     Raises ``FileNotFoundError`` or ``IsADirectoryError``, and ``OSError`` where one of ``inputs``
     cannot be read; whatever else is wrong with the file is a finding of the report.
@@ -118,10 +133,18 @@ def verify(
             before = [] if alone or live_path(Path(os.path.realpath(path))) is not None else _sealed_before(journal)
             is_chain = bool(before) or not (alone or journal.is_sealed or journal.manifest.segment == 1 or live_path(Path(path)))
             if not is_chain:
-                return _told_alone(journal, _Check(journal, progress, head, inputs or {}).run())
+                check = _Check(journal, progress, head, inputs or {})
+                check.may_be_open = _may_be_open(journal, may_be_open)
+                return _told_alone(journal, check.run())
     except JournalDamaged as error:
         return Report(str(path), (error.finding,))
-    return _Chain([*before, Path(path)], progress, head, inputs or {}).run()
+    return _Chain([*before, Path(path)], progress, head, inputs or {}, may_be_open=may_be_open).run()
+
+
+def _may_be_open(journal: Reader, is_allowed: bool) -> bool:
+    """Return whether a missing end is no fault: never of a file with the name of a sealed segment."""
+    is_live = live_path(Path(os.path.realpath(journal.path))) is None
+    return is_live and (is_allowed or journal.manifest.is_of_engine)
 
 
 def _sealed_before(journal: Reader) -> list[Path]:
@@ -142,8 +165,15 @@ class _Chain:
     """One verification of a journal of several segments."""
 
     def __init__(
-        self, paths: list[Path], progress: Callable[[int, int], None] | None, head: str | None, inputs: Mapping[str, Sequence[Path]]
+        self,
+        paths: list[Path],
+        progress: Callable[[int, int], None] | None,
+        head: str | None,
+        inputs: Mapping[str, Sequence[Path]],
+        *,
+        may_be_open: bool,
     ) -> None:
+        self.may_be_open = may_be_open
         self.paths, self.progress, self.head, self.inputs = paths, progress, head, inputs
         self.findings: list[Finding] = []
         self.notes: list[str] = []
@@ -195,6 +225,7 @@ class _Chain:
                     self.findings.append(Finding(FindingCode.SEGMENT, path.name, message))
                 check = _Check(journal, self._told if self.progress is not None else None, self.head, self.inputs if is_last else {})
                 check.is_one_of_many = True
+                check.may_be_open = is_last and _may_be_open(journal, self.may_be_open)
                 report = check.run()
                 self.head_found |= check.head_found
                 if path is self.paths[0]:
@@ -244,6 +275,8 @@ class _Check:
         self.is_replayed = False
         #: Whether others look after the inputs and the head that somebody kept.
         self.is_one_of_many = False
+        #: Whether a missing end mark is no fault.
+        self.may_be_open = False
         self.quarantined: list[int] = []
         self.progress = progress
         self.head = head
@@ -265,6 +298,8 @@ class _Check:
             self._check_kept_head()
         manifest = journal.manifest
         journal.findings.extend(check_inputs(manifest.details, self.inputs))
+        if self.may_be_open:
+            journal.findings[:] = [finding for finding in journal.findings if finding.code != FindingCode.END_MISSING]
         return Report(
             path=str(journal.path),
             findings=tuple(journal.findings),
@@ -273,6 +308,7 @@ class _Check:
             venue_hash=manifest.venue_hash,
             is_closed=journal.is_closed,
             batches=journal.batches_read,
+            last_batch=journal.first_number + journal.batches_read - 1,
             events=journal.events_read,
             effects=journal.effects_read,
             events_replayed=events_replayed,
@@ -287,6 +323,7 @@ class _Check:
             inputs_compared=sum(map(len, self.inputs.values())),
             inputs_named=sum(len(input_files(manifest.details, noun)) for noun in INPUTS),
             is_sealed=journal.is_sealed,
+            may_be_open=self.may_be_open,
             rules_version=manifest.rules_version,
             quarantined=tuple(self.quarantined),
         )

@@ -100,7 +100,8 @@ def _terms(gathering: Gathering) -> Html:
     note = tag(
         "p",
         "A commitment is the notional of a group that a provider takes over; what is used of it comes back over time."
-        " One that lost as much as its loss stop gets no offers, and sells what it holds, until half of that is won back.",
+        " One that lost as much as its loss stop gets no offers, and sells what it holds, until half of that is won back."
+        " It may lose more than its stop: it sells a share at a time, and what it still holds moves with the mark.",
         " Commitments and loss stops are those at the beginning; each change stands below them." if has_changes else None,
         class_="quiet",
     )

@@ -8,6 +8,7 @@ from enum import IntEnum
 from typing import Any
 
 from backstop.core.events import EffectKind, EventKind, Guard, Reject
+from backstop.printing import counted
 from backstop.report.facts import RunFacts
 from backstop.report.gathering import Gathering
 from backstop.report.markup import Html, Node, join, tag
@@ -107,26 +108,26 @@ def _feeds(feeds: Mapping[str, Any]) -> Node:
     prices, accounts = feeds.get("prices", {}), feeds.get("accounts", {})
     lines: list[str] = []
     if prices.get("rows_cut"):
-        lines.append(f"{prices['rows_cut']:,} rows of prices outside of the chosen time")
+        lines.append(f"{counted(prices['rows_cut'], 'row')} of prices outside of the chosen time")
     if prices.get("columns_ignored"):
         lines.append(f"columns of prices that are not used: {', '.join(prices['columns_ignored'])}")
     for market in prices.get("markets", ()):
         words = (
-            (market["bars_widened"], "bars widened to hold their open and close"),
-            (market["bars_missing"], "bars missing"),
-            (market["prices_rounded"], f"prices off the tick, moved by at most {market['price_error_max']}"),
-            (market["volumes_rounded"], "volumes rounded down to lots"),
+            (market["bars_widened"], "bar", "widened to hold open and close"),
+            (market["bars_missing"], "bar", "missing"),
+            (market["prices_rounded"], "price", f"off the tick, moved by at most {market['price_error_max']}"),
+            (market["volumes_rounded"], "volume", "rounded down to lots"),
         )
-        said = [f"{number:,} {text}" for number, text in words if number]
+        said = [f"{counted(number, noun)} {text}" for number, noun, text in words if number]
         if said:
             lines.append(f"{market['market']}: {'; '.join(said)}")
-    for name, text in (
-        ("accounts_without_collateral", "accounts have no collateral"),
-        ("costs_rounded", "costs rounded to the atom"),
-        ("collateral_rounded", "amounts of collateral rounded to the atom"),
+    for name, nouns, text in (
+        ("accounts_without_collateral", ("account",), "without collateral"),
+        ("costs_rounded", ("cost",), "rounded to the atom"),
+        ("collateral_rounded", ("amount of collateral", "amounts of collateral"), "rounded to the atom"),
     ):
         if accounts.get(name):
-            lines.append(f"{accounts[name]:,} {text}")
+            lines.append(f"{counted(accounts[name], *nouns)} {text}")
     return join(tag("h3", "What did not fit in what was read"), tag("ul", [tag("li", line) for line in lines])) if lines else None
 
 

@@ -30,7 +30,8 @@ from backstop.markets.driver import Batch, batches
 from backstop.markets.world import DRAIN_NS, World, new_world
 from backstop.runs.backers import standings_of
 from backstop.runs.cases import Case
-from backstop.runs.result import ReplayResult, claims_of, funds_of, lasting_of
+from backstop.runs.defaults import entries
+from backstop.runs.result import AtOpening, ReplayResult, claims_of, funds_of, lasting_of
 from backstop.runs.resuming import Ended, Tape, arrays_of
 from backstop.runs.resuming import resume as take_up
 from backstop.runs.tally import Tally, conservation_of
@@ -69,7 +70,11 @@ class _Run:
     #: Outside events that are still to come.
     outside: list[EventArray]
     watch: Watch | None
+    #: Time of the first price: what is before it opens the run.
+    prices_ns: int
     events: int = 0
+    #: Accounts that came into default by the opening, in that order.
+    at_opening: dict[int, None] = field(default_factory=dict)
     tape: Tape | None = None
     findings: list[Finding] = field(default_factory=list)
     clock: _Clock = field(default_factory=_Clock)
@@ -103,6 +108,10 @@ class _Run:
 
     def _count(self, events: EventArray, effects: EffectArray) -> None:
         self.tally.fold.take(events, effects)
+        opening = events["seq"][events["time_ns"] < self.prices_ns]
+        if len(opening):
+            entered = self.tally.fold.once(entries)
+            self.at_opening |= dict.fromkeys(entered.account[entered.seq <= opening.max()].tolist())
         if self.watch is not None:
             self.watch(events, effects)
         self.events += len(events)
@@ -160,6 +169,7 @@ def replay(
         tally or Tally(venue),
         [opening_events, outside_events],
         watch,
+        int(outside_events["time_ns"][0]) if len(outside_events) else start_ns,
     )
     if journal_path is not None:
         terms = {**(details or {}), "impact": "on" if impact else "off"}
@@ -192,6 +202,7 @@ def replay(
         last_ns=int(run.state.engine[0].now_ns),
         journal=run.journal_facts(),
         warnings=warnings_of(venue, run.tally),
+        at_opening=AtOpening.of(list(run.at_opening), names.accounts),
     )
 
 

@@ -4,6 +4,7 @@ either.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,7 @@ from backstop.runs.backers import Backer, BackerStanding
 from backstop.runs.stops import name_of
 from backstop.runs.tally import Conservation, Tally
 
-__all__ = ["FundResult", "Lasting", "ReplayResult", "claims_of", "funds_of", "lasting_of"]
+__all__ = ["AtOpening", "FundResult", "Lasting", "ReplayResult", "claims_of", "funds_of", "lasting_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,26 @@ class FundResult:
     closing_atoms: int
     #: What nobody has paid of the group's losses.
     uncovered_atoms: int
+
+
+#: Accounts that are named of those in default at the opening.
+_NAMED_MAX = 5
+
+
+@dataclass(frozen=True, slots=True)
+class AtOpening:
+    """The accounts that the opening of a run puts into default: below maintenance margin at the first
+    marks.
+    """
+
+    accounts: int = 0
+    #: The first of them.
+    named: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, accounts: Sequence[int], names: Sequence[str]) -> AtOpening:
+        """Name the first of some accounts, given by number."""
+        return cls(len(accounts), tuple(names[number] if number < len(names) else f"account {number}" for number in accounts[:_NAMED_MAX]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +132,7 @@ class ReplayResult:
     warnings: tuple[str, ...] = ()
     #: What was read and did not fit: prices, accounts, opening imbalance.
     feeds: dict[str, Any] = field(default_factory=dict)
+    at_opening: AtOpening = AtOpening()
 
     @property
     def fund_opening_atoms(self) -> int:
@@ -183,6 +205,7 @@ class ReplayResult:
             "arrears": money(tally.arrears_atoms),
             "lent_for_gains": money(tally.lent_atoms),
             "uncovered": money(tally.uncovered_atoms),
+            "in_default_at_opening": {"accounts": self.at_opening.accounts, "first": list(self.at_opening.named)},
             "in_default_at_end": {
                 "accounts": lasting.accounts,
                 "insolvent": lasting.insolvent,
