@@ -21,7 +21,7 @@ from backstop.core.state import State, new_state
 from backstop.reference.engine import ReferenceEngine
 from backstop.reference.records import Effect, Event, effects_list, events_array
 from tests.streams.random_streams import make_stream, profile_of
-from tests.streams.settings import PROFILES
+from tests.streams.settings import NAMED_PROFILES, PROFILES
 
 
 class Difference(NamedTuple):
@@ -107,7 +107,7 @@ def main() -> int:
     parser.add_argument("--streams", type=int, default=2000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--seed", type=int, help="run this stream only")
-    parser.add_argument("--profile", default="", choices=list(PROFILES), help="look into this corner with every seed")
+    parser.add_argument("--profile", default="", choices=[*PROFILES, *NAMED_PROFILES], help="look into this corner with every seed")
     parser.add_argument("--workers", type=int, default=2)
     options = parser.parse_args()
     if options.seed is not None:

@@ -111,7 +111,13 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation("a-fund-promises-what-is-not-reserved", "funds", "self.balance - self.reserved -", "self.balance -"),
     Mutation("a-cap-by-market", "funds", "self.market_loss_max - self.market_paid", "self.market_loss_max"),
     Mutation("arrears-count-for-the-owner", "funds", " - self.arrears_of_all,", ","),
-    Mutation("adl-waits-for-what-is-reserved", "adl", "fund.available >= min(gap, fund.free) or", ""),
+    Mutation("adl-waits-for-what-is-reserved", "adl", "fund.available >= min(whole, fund.free) or", ""),
+    Mutation(
+        "they-wait-for-what-all-of-them-lack",
+        "adl",
+        "            if waits_for_reservation(state, account, market, whole):",
+        "            if waits_for_reservation(state, account, market, gap):",
+    ),
     Mutation(
         "the-fund-pays-before-counterparties",
         "wave",

@@ -4,10 +4,10 @@ import numpy as np
 from rules_desk import VENUE, K, RulesDesk
 
 from backstop.core.events import AdlPolicy, EffectKind
-from backstop.core.instruments import AdlRules
+from backstop.core.instruments import AssetRules
 from backstop.core.waterfall.certificate import PLAN_HEADS
 
-rules = VENUE._replace(adl_policy=AdlPolicy.PRO_RATA, adl=AdlRules(parts_min_notional=350_00))
+rules = VENUE._replace(adl_policy=AdlPolicy.PRO_RATA, assets=(AssetRules(parts_min_notional=350_00),))
 desk = RulesDesk(fund=100_00, venue=rules)
 desk.open("alice", 200_00, m0=10)
 for name in ("bob", "carol", "dave", "erin", "finn", "gwen"):

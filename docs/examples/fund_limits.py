@@ -7,17 +7,16 @@ from collections import Counter
 from desk import SECOND_NS, VENUE, Desk, K, money
 
 from backstop.core.events import FUND, Cause, EffectArray, EffectKind, Transfer
-from backstop.core.instruments import FundRules, FundsRules
+from backstop.core.instruments import AssetRules, FundRules, FundsRules
 from backstop.core.ledger import balance_of
 
 shared = FundsRules(
     window_ns=16 * SECOND_NS,
-    owner_loss_max=30_00,
     trading_fee_share_ppm=250_000,
     drawdown_enter_ppm=250_000,
     drawdown_exit_ppm=100_000,
 )
-desk = Desk(venue=VENUE._replace(funds=(FundRules(loss_per_window_max=40_00),), fund=shared))
+desk = Desk(venue=VENUE._replace(funds=(FundRules(loss_per_window_max=40_00),), fund=shared, assets=(AssetRules(owner_loss_max=30_00),)))
 statement: Counter[str] = Counter()
 
 

@@ -2,9 +2,9 @@
 
 from rules_desk import VENUE, K, RulesDesk, money
 
-from backstop.core.instruments import FundRules, FundsRules
+from backstop.core.instruments import AssetRules, FundRules
 
-venue = VENUE._replace(funds=(FundRules(loss_per_window_max=30_00),), fund=FundsRules(owner_loss_max=12_00))
+venue = VENUE._replace(funds=(FundRules(loss_per_window_max=30_00),), assets=(AssetRules(owner_loss_max=12_00),))
 desk = RulesDesk(venue=venue, fund=100_00)
 alice = desk.open("alice", 200_00, m0=10)
 desk.open("bob", 500_00, m0=-10)

@@ -11,6 +11,7 @@ from backstop.core.events import NONE, BookSide, EffectKind, EventKind, Stage, T
 from backstop.core.instruments import (
     NO_CAP,
     PPM,
+    AssetRules,
     BreakerRules,
     CloseoutRules,
     CommitmentRules,
@@ -51,6 +52,7 @@ def venue(
     providers: tuple[ProviderRules, ...] = (),
     breakers: BreakerRules | None = None,
     market: dict[str, int] | None = None,
+    asset: AssetRules | None = None,
     **closeout: int,
 ) -> VenueRules:
     """Return a venue of like markets, 5 % maintenance, the whole visible depth within 2 % to be
@@ -67,6 +69,7 @@ def venue(
         takeover=TakeoverRules(answer_timeout_ns=5 * SECOND, retry_ns=10 * SECOND, off_ns=60 * SECOND),
         disposal=DisposalRules(interval_ns=2 * SECOND),
         breakers=breakers or BreakerRules(),
+        assets=(asset or AssetRules(),),
         limits=LimitRules(accounts_max=64, positions_max=256, orders_max=256, effects_max=1 << 13),
     )
 

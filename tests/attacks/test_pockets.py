@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backstop.core.events import FUND, WORLD, Cause, EffectKind, Reject, Stage
-from backstop.core.instruments import FundRules, FundsRules, VenueRules
+from backstop.core.instruments import AssetRules, FundRules, FundsRules, VenueRules
 from backstop.reference.records import Effect
 from tests.attacks.scene import FIRST_MARK, SIDES, Scene, of, venue
 
@@ -21,8 +21,8 @@ MONEY = 1_000_000
 
 def rules_of(*, netted: bool = False, contribution_ppm: int = 0) -> VenueRules:
     """Return a venue of two markets with a rich fund and a cap per owner; contracts are torn up at once."""
-    fund = FundsRules(owner_loss_max=OWNER_CAP, pockets_are_netted=netted, trading_fee_share_ppm=500_000)
-    made = venue((Stage.FUND, Stage.TEAR_UP), markets=2, fund=fund)
+    fund = FundsRules(pockets_are_netted=netted, trading_fee_share_ppm=500_000)
+    made = venue((Stage.FUND, Stage.TEAR_UP), markets=2, fund=fund, asset=AssetRules(owner_loss_max=OWNER_CAP))
     return made._replace(funds=(FundRules(contribution_ppm=contribution_ppm),))
 
 

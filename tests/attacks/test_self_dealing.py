@@ -12,7 +12,7 @@ import pytest
 
 from backstop.core.events import FUND as FUND_ACCOUNT
 from backstop.core.events import UNCOVERED, Answer, Cause, EffectKind, EventKind, Health, Reject, fund_of
-from backstop.core.instruments import FundRules, FundsRules
+from backstop.core.instruments import AssetRules, FundRules
 from backstop.reference.state import CLOSING_ORDER, TAKEOVER_OFFER
 from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, WHOLE, Scene, of, provider, venue
 
@@ -224,7 +224,7 @@ def test_what_two_markets_let_through_ends_at_the_owner_cap(side: int) -> None:
     or by nobody. The winner's later gain leaves, but for what the fund paid.
     """
     cap = 700
-    scene = scene_of(side, markets=2, fund=FundsRules(owner_loss_max=cap))
+    scene = scene_of(side, markets=2, asset=AssetRules(owner_loss_max=cap))
     loser, winner = scene.open(1_100, OWNER), scene.open(1_100, OWNER)
     scene.trade(loser, 10, FIRST_MARK)
     scene.trade(winner, -10, FIRST_MARK, market=1)

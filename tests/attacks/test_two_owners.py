@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pytest
 
 from backstop.core.events import FUND, NEVER_NS, EffectKind, EventKind, Stage
-from backstop.core.instruments import FundRules, FundsRules, VenueRules
+from backstop.core.instruments import AssetRules, FundRules, FundsRules, VenueRules
 from backstop.core.timers import next_wait_ns
 from backstop.reference.state import CLOSING_ORDER
 from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, Scene, of, venue
@@ -27,7 +27,9 @@ STAGES = (Stage.RESTRICT, Stage.CLOSEOUT, Stage.FUND, Stage.ADL, Stage.TEAR_UP)
 
 def rules_of(markets: int) -> VenueRules:
     """Return a venue whose fund has a cap per window, per owner and per market."""
-    rules = venue(STAGES, markets=markets, fund=FundsRules(window_ns=WINDOW, owner_loss_max=OWNER_CAP), deadline_ns=2 * SECOND)
+    rules = venue(
+        STAGES, markets=markets, fund=FundsRules(window_ns=WINDOW), asset=AssetRules(owner_loss_max=OWNER_CAP), deadline_ns=2 * SECOND
+    )
     capped = tuple(market._replace(loss_per_window_max=MARKET_CAP) for market in rules.markets)
     return rules._replace(markets=capped, funds=(FundRules(loss_per_window_max=GROUP_CAP),))
 

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from backstop.core.events import FUND, Answer, EffectKind, EventKind, Stage
-from backstop.core.instruments import NO_CAP, PPM, CommitmentRules, FundsRules, ProviderRules
+from backstop.core.instruments import NO_CAP, PPM, AssetRules, CommitmentRules, FundsRules, ProviderRules
 from backstop.core.places import commitment_row
 from backstop.core.waterfall.providers import cap_lots
 from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, Scene, of, provider, venue
@@ -61,7 +61,7 @@ def test_owner_costs_no_more_than_its_cap_in_any_span(side: int, seed: int) -> N
     edge of the window, and what it could not pay then, late.
     """
     rng = Random(seed)
-    rules = venue((Stage.CLOSEOUT, Stage.FUND, Stage.TEAR_UP), fund=FundsRules(window_ns=WINDOW, owner_loss_max=CAP))
+    rules = venue((Stage.CLOSEOUT, Stage.FUND, Stage.TEAR_UP), fund=FundsRules(window_ns=WINDOW), asset=AssetRules(owner_loss_max=CAP))
     scene = Scene(rules, side)
     scene.cash(FUND, 10**6)
     scene.trade(scene.open(10**6), -50, FIRST_MARK)

@@ -213,7 +213,7 @@ def test_an_uncovered_deficit_exits_with_4(folder: Path) -> None:
 def test_a_broken_invariant_exits_with_3(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from backstop.runs.tally import Conservation
 
-    monkeypatch.setattr("backstop.runs.replay.conservation_of", lambda _: Conservation(1, (0, 0), (0, 5)))
+    monkeypatch.setattr("backstop.runs.replay.conservation_of", lambda _: Conservation((1,), (0, 0), (0, 5)))
     result = replay(folder)
     assert result.exit_code == INVARIANT, result.output
     assert "NOT CONSERVED (INV-01): sum = 0.000001" in result.stdout

@@ -268,7 +268,12 @@ BAD: list[tuple[str, str, str, str]] = [
     ("dated future", "BTC/USDT:USDT", "BTC/USDT:USDT-251226", 'market[0].symbol = "BTC/USDT:USDT-251226": must be BASE/USDT:USDT: dated'),
     ("other settlement asset", "BTC/USDT:USDT", "BTC/USDC:USDC", 'market[0].symbol = "BTC/USDC:USDC": must be BASE/USDT:USDT: quoted and'),
     ("a venue's own symbol", "BTC/USDT:USDT", "BTCUSDT", 'market[0].symbol = "BTCUSDT": must be BASE/USDT:USDT, a ccxt unified symbol'),
-    ("two assets", "[asset]", "[[asset]]\nname = 'USDC'\ndecimals = 6\n[[asset]]", "asset: 2 assets: exactly one settlement asset"),
+    (
+        "two assets",
+        "[asset]",
+        "[[asset]]\nname = 'USDC'\ndecimals = 6\n[[asset]]",
+        "group: missing: with [[asset]] each market group names its asset",
+    ),
     ("other collateral", "[asset]", "[collateral]\nname = 'BTC'\n[asset]", "collateral: collateral other than the settlement asset"),
     (
         "negative money",

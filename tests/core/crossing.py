@@ -10,7 +10,8 @@ from backstop.compiled import kernel
 from backstop.core.columns import TURN_ACCOUNT
 from backstop.core.contracts import cash_at_mark
 from backstop.core.events import NONE, Cause
-from backstop.core.ledger import position_of, trade
+from backstop.core.ledger import trade
+from backstop.core.position_rows import position_of
 from backstop.core.state import State
 from backstop.core.waterfall.cover import outcome_after_closing
 from backstop.core.waterfall.turns import answer

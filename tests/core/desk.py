@@ -5,7 +5,7 @@ from __future__ import annotations
 from backstop.core.digest import state_digest
 from backstop.core.engine import step
 from backstop.core.events import NONE, EffectArray, EventKind, Stage, Transfer
-from backstop.core.instruments import CloseoutRules, LimitRules, MarketRules, TierRules, VenueRules
+from backstop.core.instruments import AssetRules, CloseoutRules, LimitRules, MarketRules, TierRules, VenueRules
 from backstop.core.state import new_state
 from backstop.reference.records import Effect, Event, effects_list, events_array
 
@@ -26,6 +26,7 @@ def make_rules(
     bands: tuple[int, ...] = (1_000,),
     markets: int = 1,
     limits: LimitRules = SMALL,
+    asset: AssetRules | None = None,
     **closeout: int,
 ) -> VenueRules:
     """Return a venue of like markets: prices to 10,000 ticks, 2 % tolerance, no fee, the whole
@@ -37,6 +38,7 @@ def make_rules(
         stages=stages,
         closeout=CloseoutRules(**({"fee_ppm": 0, "depth_share_ppm": 1_000_000} | closeout)),
         limits=limits,
+        assets=(asset or AssetRules(),),
     )
 
 

@@ -16,9 +16,9 @@ from backstop.core.columns import OWNER_FIRST
 from backstop.core.contract_terms import LinearContract
 from backstop.core.events import ADL_IN_ORDER, FUND, HOUSE_FIRST_MARKET, NEVER_NS, NONE, AdlClass, AdlPolicy, EffectKind, Health, Stage
 from backstop.core.instruments import LimitRules, TierRules
-from backstop.core.ledger import open_position_row, position_of
 from backstop.core.margin import assess, raw_health
 from backstop.core.places import house_slot
+from backstop.core.position_rows import open_position_row, position_of
 from backstop.core.state import State, new_state
 from backstop.core.units import scramble
 from backstop.core.waterfall.adl_plan import make_plan

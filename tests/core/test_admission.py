@@ -67,6 +67,8 @@ def make_desk() -> Desk:
     desk.state.fill_gauges[desk.state.accounts[0].owner, 1:3] = 2, desk.state.engine[0].now_ns
     desk.state.pocket_markets[4] = 1
     desk.state.markets[4].is_listed = 0
+    # As if provider 1 were of another asset.
+    desk.state.providers[1].asset = 1
     desk.state.breakers[2].undoubted_ticks, desk.state.breakers[3].settlement = 100, ALL_SETTLED
     return desk
 
@@ -130,7 +132,8 @@ WALKS: dict[str, list[Step]] = {
         (Reject.TIME_OUT_OF_RANGE, {"seq": SOON}),
         (Reject.UNKNOWN_MARKET, {"time_ns": SOON}),
         (Reject.UNKNOWN_OWNER, {"market": 1}),
-        (Reject.ACCOUNT_NOT_NEXT, {"other": 5}),
+        (Reject.UNKNOWN_CODE, {"other": 5}),
+        (Reject.ACCOUNT_NOT_NEXT, {"code": 0}),
         (Reject.ACCOUNT_LIMIT, {"account": 6}),
     ],
     "TRANSFER of an account": [
@@ -196,7 +199,7 @@ WALKS: dict[str, list[Step]] = {
         (Reject.UNKNOWN_PROVIDER, {"other": 0}),
         (Reject.UNKNOWN_PROVIDER, {"other": 1, "account": 5}),
         (Reject.ACCOUNT_ISOLATED, {"account": 4}),
-        (None, {"account": 0}),
+        (Reject.WRONG_ASSET, {"account": 0}),
     ],
     "ANSWER": [
         (Reject.TIME_OUT_OF_RANGE, {"seq": SOON, "kind": K.ANSWER}),

@@ -16,7 +16,7 @@ from backstop.core.state import new_state
 from backstop.reference.records import events_array
 from tests.campaign import compare_streams
 from tests.streams.random_streams import NUMBERS, make_stream
-from tests.streams.settings import PROFILES
+from tests.streams.settings import NAMED_PROFILES, PROFILES
 
 BLOCK = 250
 ROUND = len(PROFILES)
@@ -31,6 +31,11 @@ def differences(first: int, count: int) -> str:
 def test_engine_is_the_reference(block: int) -> None:
     """Two thousand streams, each profile about 77 times."""
     assert differences(block * BLOCK, BLOCK) == ""
+
+
+@pytest.mark.parametrize("profile", NAMED_PROFILES)
+def test_engine_is_the_reference_in_corners_that_are_named(profile: str) -> None:
+    assert "\n".join(map(str, compare_streams(30_000, 120, profile))) == ""
 
 
 @pytest.mark.bounds

@@ -34,7 +34,7 @@ from tests.core.desk import make_rules
 from tests.streams.random_streams import make_stream, profile_of
 
 F = EffectKind
-STREAMS = 520
+STREAMS = 600
 #: Profiles in which many accounts are deleveraged.
 CORNERS = ("linked", "profit_and_hedge", "no_money", "crash", "adl_first", "rounding", "bare", "equal_ratios", "support")
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from backstop.core.events import FUND, EffectKind, EventKind, Health, Stage
-from backstop.core.instruments import PPM, MarketRules, TierRules, VenueRules
+from backstop.core.instruments import PPM, AssetRules, MarketRules, TierRules, VenueRules
 from backstop.core.places import house_slot
 from backstop.reference.arithmetic import ceil_div
 from backstop.reference.margin import Contract
@@ -146,7 +146,7 @@ def test_rest_below_the_minimum_notional_is_closed_too() -> None:
     small: all.
     """
     for minimum, lots in ((0, -2), (300, -4), (700, -10)):
-        desk = Desk(make_rules(STAGES, minimum_notional=minimum))
+        desk = Desk(make_rules(STAGES, asset=AssetRules(minimum_notional=minimum)))
         desk.open(200)
         desk.trade(0, 10, 100)
         desk.send(EventKind.DEPTH, market=0, lots=100)

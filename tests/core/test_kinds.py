@@ -75,7 +75,7 @@ def test_fields_stand_in_columns_of_the_row_and_no_two_in_one(view: View) -> Non
 
 @pytest.mark.parametrize("view", VIEWS, ids=named)
 def test_a_unit_is_that_of_the_column_where_the_column_has_one(view: View) -> None:
-    units = {"code": {Unit.CODE, Unit.RULE}, "market": {Unit.MARKET}, "account": {Unit.ACCOUNT, Unit.HOLDER, Unit.VARIES}}
+    units = {"code": {Unit.CODE, Unit.RULE, Unit.ASSET}, "market": {Unit.MARKET}, "account": {Unit.ACCOUNT, Unit.HOLDER, Unit.VARIES}}
     for field in view.fields:
         assert field.unit in units.get(field.column, set(Unit))
         assert (field.unit == Unit.CODE) == (field.codes is not None) == isinstance(field, CodeField)

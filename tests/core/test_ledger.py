@@ -6,10 +6,24 @@ from __future__ import annotations
 
 import pytest
 
-from backstop.core.events import FUND, WORLD, Cause, EffectKind, EventKind, clearing_of, error_inventory_of, outside_of
-from backstop.core.instruments import LimitRules
-from backstop.core.ledger import balance_in, post
+from backstop.core.events import (
+    FEES,
+    FUND,
+    REMAINDER,
+    WORLD,
+    Cause,
+    EffectKind,
+    EventKind,
+    clearing_of,
+    error_inventory_of,
+    fund_of,
+    outside_of,
+)
+from backstop.core.instruments import AssetRules, FundRules, LimitRules, VenueRules
+from backstop.core.ledger import balance_in, balance_of, post
+from backstop.core.places import house_slot
 from backstop.reference.records import Effect, effects_list
+from backstop.runs.tally import conservation_of
 from tests.core.desk import Desk, make_rules
 
 F, C = EffectKind, Cause
@@ -137,23 +151,45 @@ def test_balance_beyond_64_bits_stops_the_engine() -> None:
         desk.trade(0, -1, 110)
 
 
+def two_assets() -> VenueRules:
+    """Return a venue of two markets and two groups, each of an asset of its own."""
+    rules = make_rules(markets=2)
+    first, second = rules.markets
+    return rules._replace(
+        markets=(first, second._replace(group=1, settlement_asset=1)),
+        funds=(FundRules(), FundRules(asset=1)),
+        assets=(AssetRules(), AssetRules()),
+    )
+
+
 def test_assets_are_kept_apart_and_each_sums_to_zero() -> None:
     """A posting in asset 1 moves no balance of asset 0, and says which asset it moved."""
-    desk = Desk(make_rules()._replace(assets=3))
+    desk = Desk(two_assets())
     desk.open(500, 500)
+    desk.send(EventKind.ACCOUNT, account=2, other=2, code=1)
     state = desk.state
     state.engine[0].effects_now = 0
-    for receiver, payer, amount, asset in ((0, WORLD, 70, 1), (1, 0, 30, 1), (0, 1, -5, 2), (0, FUND, 9, 0)):
+    for receiver, payer, amount, asset in ((2, WORLD, 70, 1), (FEES, 2, 30, 1), (fund_of(1), FEES, 10, 1), (0, FUND, 9, 0)):
         post(state, receiver, payer, amount, asset, C.CASH, -1)
-    assert [[balance_in(state, who, asset) for who in (0, 1, WORLD, FUND)] for asset in range(3)] == [
-        [509, 500, -1_000, -9],
-        [40, 30, -70, 0],
-        [-5, 5, 0, 0],
-    ]
+    house = (WORLD, FEES, REMAINDER)
+    assert [[balance_in(state, who, asset) for who in house] for asset in range(2)] == [[-1_000, 0, 0], [-70, 20, 0]]
+    assert [balance_of(state, who) for who in (0, 1, 2, FUND, fund_of(1))] == [509, 500, 40, -9, 10]
     rows = effects_list(state.effects[: int(state.engine[0].effects_now)])
-    assert brief(rows, F.POSTING) == [(0, WORLD, 0, 70, 1), (1, 0, 0, 30, 1), (1, 0, 0, 5, 2), (0, FUND, 0, 9, 0)]
-    assert state.other_balances.sum(axis=1).tolist() == [0, 0]
+    assert [row[-1] for row in brief(rows, F.POSTING)] == [1, 1, 1, 0]
+    assert conservation_of(state).asset_atoms == (0, 0)
 
 
-def test_venue_of_one_asset_has_no_room_for_another() -> None:
-    assert Desk(make_rules()).state.other_balances.size == 1
+def test_a_balance_that_appears_is_found_in_its_asset() -> None:
+    desk = Desk(two_assets())
+    desk.send(EventKind.ACCOUNT, account=0, other=0, code=1)
+    desk.state.accounts[0].balance += 3
+    assert conservation_of(desk.state).asset_atoms == (0, 3)
+    desk.state.house[int(house_slot(WORLD))] += 1
+    assert conservation_of(desk.state).asset_atoms == (1, 3)
+
+
+def test_venue_of_one_asset_never_touches_the_balances_of_others() -> None:
+    desk = Desk(make_rules())
+    desk.open(500, 500)
+    desk.trade(0, 1, 100)
+    assert not desk.state.other_balances.any()

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backstop.core.instruments import TierRules
-from backstop.core.ledger import position_of
 from backstop.core.margin import (
     assess,
     equity_share,
@@ -21,6 +20,7 @@ from backstop.core.margin import (
     zero_cash,
     zero_price_ticks,
 )
+from backstop.core.position_rows import position_of
 from tests.core.desk import Desk, make_rules
 from tests.properties.profile import settings_of
 

@@ -10,21 +10,19 @@ from backstop.core import instruments
 from backstop.core.instruments import CloseoutRules, LimitRules, MarketRules, VenueRules
 from backstop.core.parameter_table import PARAMETERS, Scope, listed, venue_values
 from backstop.core.parameters import NO_CAP, PPM, Moves, Unit, check_values, parameters_of
-from backstop.core.rows import MARKET, RULES, TIER
+from backstop.core.rows import ASSET, MARKET, RULES, TIER
 
 GROUPS = [
     group
     for group in vars(instruments).values()
     if isinstance(group, type) and issubclass(group, tuple) and group.__module__ == instruments.__name__
 ]
-#: Integers that are no rule: how many assets there are follows from the file's markets.
-NO_RULE = {"assets"}
 
 
 def test_every_number_of_every_group_is_declared() -> None:
     for group in GROUPS:
         numbers = {name for name, hint in get_type_hints(group).items() if hint in (int, bool)}
-        assert numbers - {parameter.name for parameter in parameters_of(group)} <= NO_RULE, group
+        assert numbers == {parameter.name for parameter in parameters_of(group)}, group
 
 
 def test_no_number_stands_for_two_rules() -> None:
@@ -56,7 +54,7 @@ def test_margin_rates_move_triggers_and_fees_do_not() -> None:
 
 
 def test_rows_have_a_field_for_each_rule_that_kernels_read() -> None:
-    for scope, row in ((Scope.VENUE, RULES), (Scope.MARKET, MARKET), (Scope.TIER, TIER)):
+    for scope, row in ((Scope.VENUE, RULES), (Scope.ASSET, ASSET), (Scope.MARKET, MARKET), (Scope.TIER, TIER)):
         assert [each.field for each in listed(scope)] == list(row.names[: len(listed(scope))])
     assert list(venue_values(VenueRules(markets=()))) == [each.field for each in listed(Scope.VENUE)]
 

@@ -16,7 +16,7 @@ import pytest
 from backstop.core import columns, events, places, rows
 from backstop.core.events import FUND, NEVER_NS, NONE, EffectKind, EventKind
 from backstop.core.instruments import NO_CAP, LimitRules
-from backstop.core.parameter_table import venue_digested, venue_values
+from backstop.core.parameter_table import venue_digest_values
 from backstop.reference.engine import ReferenceEngine
 from backstop.reference.records import Event
 from tests.core.desk import SECOND, Desk, make_rules
@@ -135,7 +135,7 @@ def test_digest_is_the_documented_bytes() -> None:
             # groups with noted gains, gains that are noted or left, own money: none
             integers(0, 0, 0),
             # the venue's rules in order of number, without limits of rows
-            integers(1, *(venue_values(desk.rules)[each.field] for each in venue_digested())),
+            integers(1, *venue_digest_values(desk.rules)),
             # the market's: atoms a tick a lot, prices, position, tolerance, volatility, cap, group, price
             # breaker, flow, guard, the fund's cap, initial margin, interest, band, loading, depth, listed; a band
             integers(1, 1, 10_000, 1_000, 20_000, 10_000, NO_CAP, 0, *[0] * 7, NO_CAP, 1, 0, 0, 0, 1_000_000, 0, 1, 1_000),

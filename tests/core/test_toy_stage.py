@@ -19,11 +19,11 @@ from backstop.compiled import kernel
 from backstop.core.columns import OWNER_FIRST, PARKED
 from backstop.core.events import HOUSE_FIRST_MARKET, NEVER_NS, NONE, EffectArray, EffectKind, Health, Stage
 from backstop.core.instruments import LimitRules, TierRules
-from backstop.core.ledger import open_position_row
 from backstop.core.margin import assess, raw_health
 from backstop.core.monitor import start_round, touch
 from backstop.core.outbox import emit
 from backstop.core.places import house_slot
+from backstop.core.position_rows import open_position_row
 from backstop.core.rows import STAGE
 from backstop.core.state import State, new_state
 from backstop.core.waterfall import run

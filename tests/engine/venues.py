@@ -100,7 +100,7 @@ def venue_of(rules: VenueRules) -> Venue:
         hash="",
         resolved={},
         rules=rules,
-        asset=Asset("USDT", 2),
+        assets=(Asset("USDT", 2),),
         markets=markets,
         books=(),
         groups=groups,

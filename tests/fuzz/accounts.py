@@ -92,7 +92,7 @@ def _judge(book: AccountBook, first: Path, second: Path) -> None:
     if loaded != expected:
         wrong = [name for name in {*loaded, *expected} if loaded.get(name) != expected.get(name)]
         raise Found(f"account {wrong[0]!r}: expected {expected.get(wrong[0])}, loaded {loaded.get(wrong[0])}")
-    if book.report.collateral_atoms != sum(balance for _, balance, _ in expected.values()):
+    if book.report.collateral_atoms != (sum(balance for _, balance, _ in expected.values()),):
         raise Found("the report's sum of collateral is not that of the accounts")
 
 

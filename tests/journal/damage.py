@@ -18,7 +18,7 @@ __all__ = ["FILE_DAMAGE", "RECORD_DAMAGE", "Content", "content_of", "cut_short",
 #: Tables whose rows the chain covers, and their order.
 _CHAINED = (
     ("manifest", "key"),
-    ("names", "kind, id"),
+    ("names", "batch, kind, id"),
     ("batches", "number"),
     ("marks", "place"),
     ("snapshots", "place"),
@@ -168,7 +168,7 @@ def _swapped(rng: Random, path: Path) -> tuple[str, tuple[str, ...]]:
     return f"batches {one} and {other} swapped", (f"batch {one}", f"batch {other}")
 
 
-_COLUMNS = "first_seq, last_seq, events_count, effects_count, events, effects, chain, digest, snapshot"
+_COLUMNS = "first_seq, last_seq, events_count, effects_count, events, effects, chain, digest, snapshot, names"
 
 
 def _repeated(rng: Random, path: Path) -> tuple[str, tuple[str, ...]]:

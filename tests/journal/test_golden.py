@@ -26,9 +26,10 @@ CHAINS = {
     1: "1856749642cc6b550846a7e7ce3a0cd4c5f549ae8921a8ba2657f33959da1144",
     2: "6bbe36bdb3176d2d29593b1dff9e0dbf044eb37ec563e8c80610f4741800b01c",
     3: "a604e042543157109fe290546775c11e29d4955063b354f1719f1c8916d43e0f",
+    4: "b94160c23507213ee8171ea73d30fcd0de10f989fc7a173a4fdb1ac44183b371",
 }
 #: Events and effects of each.
-COUNTS = {1: (545, 1133), 2: (545, 1133), 3: (605, 1063)}
+COUNTS = {1: (545, 1133), 2: (545, 1133), 3: (605, 1063), 4: (605, 1064)}
 
 
 def _unpacked(schema: int, folder: Path) -> Path:

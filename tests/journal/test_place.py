@@ -250,7 +250,7 @@ def _as_before(path: Path, steps: int) -> None:
         "PRAGMA cache_size = 2",  # so that pages are written while the transaction runs
         "BEGIN IMMEDIATE",
         *SCHEMA.values(),
-        *[f"INSERT INTO names VALUES ('account', {number}, '{number:09000}')" for number in range(20)],
+        *[f"INSERT INTO names VALUES (0, 'account', {number}, '{number:09000}')" for number in range(20)],
     ]
     for words in work[:steps]:
         connection.execute(words)

@@ -14,6 +14,7 @@ from backstop.core.events import EFFECT, EVENT, EffectKind, EventKind, Reject
 from backstop.journal import FindingCode, Journal, JournalDamaged, Names, open_journal
 from backstop.printing import NAME_MAX
 from tests.journal.runs import change, copy, crash, event, manifest, names, write
+from tests.journal.test_names import COMING, written
 
 
 def _finding(path: Path) -> FindingCode:
@@ -99,7 +100,7 @@ def test_files_that_are_no_journal_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code"),
     [
-        ("PRAGMA user_version = 4", FindingCode.NEWER_SCHEMA),
+        ("PRAGMA user_version = 5", FindingCode.NEWER_SCHEMA),
         ("PRAGMA user_version = 0", FindingCode.SCHEMA),
         ("PRAGMA application_id = 7", FindingCode.FOREIGN),
         ("DROP TABLE names", FindingCode.SCHEMA),
@@ -150,7 +151,7 @@ def test_an_event_out_of_order_must_have_been_refused(tmp_path: Path) -> None:
 
 def test_the_chain_is_what_the_reference_says(tmp_path: Path) -> None:
     """Recomputed from SQL and hashlib alone, by docs/reference/journal.md."""
-    connection = sqlite3.connect(write(tmp_path / "journal.db"))
+    connection = sqlite3.connect(written(tmp_path / "journal.db"))
 
     def number(value: int) -> bytes:
         return value.to_bytes(8, "little", signed=True)
@@ -159,17 +160,21 @@ def test_the_chain_is_what_the_reference_says(tmp_path: Path) -> None:
         return number(len(data)) + data
 
     entries = connection.execute("SELECT key, value FROM manifest ORDER BY key").fetchall()
-    people = connection.execute("SELECT kind, id, name FROM names ORDER BY kind, id").fetchall()
-    spelt = b"".join(prefixed(kind.encode()) + number(identifier) + prefixed(name.encode()) for kind, identifier, name in people)
-    assert dict(entries)["names_sha256"] == hashlib.sha256(spelt).hexdigest()
+
+    def names_of(batch: int) -> bytes:
+        people = connection.execute("SELECT kind, id, name FROM names WHERE batch = ? ORDER BY kind, id", (batch,)).fetchall()
+        return b"".join(prefixed(kind.encode()) + number(identifier) + prefixed(name.encode()) for kind, identifier, name in people)
+
+    assert dict(entries)["names_sha256"] == hashlib.sha256(names_of(0)).hexdigest()
     start = prefixed(b"backstop journal start") + b"".join(prefixed(key.encode()) + prefixed(value.encode()) for key, value in entries)
     chain = hashlib.sha256(start).digest()
     marks = {row[0]: row[1:] for row in connection.execute("SELECT place, chain, batches, events, effects, digest FROM marks")}
     assert marks["start"][0] == chain
-    rows = connection.execute("SELECT number, events, effects, digest, snapshot, chain FROM batches ORDER BY number").fetchall()
+    rows = connection.execute("SELECT number, events, effects, digest, snapshot, names, chain FROM batches ORDER BY number").fetchall()
     taken = []
-    for batch, events, effects, digest, snapshot, recorded in rows:
-        texts = prefixed((digest or "").encode()) + prefixed(snapshot or b"")
+    for batch, events, effects, digest, snapshot, named, recorded in rows:
+        assert named == (hashlib.sha256(names_of(batch)).digest() if batch in COMING else None)
+        texts = prefixed((digest or "").encode()) + prefixed(snapshot or b"") + prefixed(named or b"")
         chain = hashlib.sha256(chain + prefixed(events) + prefixed(effects) + texts).digest()
         assert recorded == chain
         if snapshot is not None:

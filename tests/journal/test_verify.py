@@ -194,7 +194,7 @@ def test_swapped_and_repeated_batches_are_found(sound: Path, tmp_path: Path) -> 
     change(swapped, *numbers)
     assert [finding.place for finding in verify(swapped).findings if finding.code == FindingCode.CHAIN] == ["batch 3", "batch 4", "batch 5"]
     repeated = copy(sound, tmp_path / "repeated.db")
-    columns = "first_seq, last_seq, events_count, effects_count, events, effects, chain, digest, snapshot"
+    columns = "first_seq, last_seq, events_count, effects_count, events, effects, chain, digest, snapshot, names"
     change(repeated, (f"INSERT INTO batches SELECT 8, {columns} FROM batches WHERE number = 7", ()))
     assert {finding.code for finding in verify(repeated).findings if finding.place.startswith("batch 8")} == {
         FindingCode.CHAIN,

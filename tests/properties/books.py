@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from backstop.core.events import FUNDING_PARTS, NONE, Cause, EffectKind, Guard, clearing_of, funding_of
 from backstop.core.instruments import PPM
-from backstop.core.places import house_slot
+from backstop.core.places import house_slot, other_slot
 from backstop.core.results import result_bases
 from backstop.reference.margin import Contract, Holding, Portfolio
 from backstop.reference.state import TAKEOVER_OFFER, Position
@@ -32,21 +34,34 @@ F, C = EffectKind, Cause
 
 
 def posting_moves_money(moment: Moment) -> Findings:
-    """INV-01: a posting has two sides and an amount."""
+    """INV-01: a posting has two sides, an amount, and the asset in which both sides are."""
     effect = moment.effect
-    if effect.kind == F.POSTING and (effect.amount <= 0 or effect.account == effect.other or effect.code not in set(Cause)):
+    if effect.kind != F.POSTING:
+        return
+    if effect.amount <= 0 or effect.account == effect.other or effect.code not in set(Cause):
         yield f"posting {effect}"
+    assets = {moment.mirror.asset_of(effect.account), moment.mirror.asset_of(effect.other)} - {None}
+    if assets != {effect.value}:
+        yield f"posting {effect} between accounts in assets {assets}"
 
 
 def ledger_scan(moment: Moment) -> Findings:
-    """INV-01: the engine's own balances sum to zero and are those that the postings give."""
+    """INV-01: the engine's own balances sum to zero in each asset and are those that the postings give."""
     state, mirror = moment.state, moment.mirror
     balances = {holder: int(state.house[int(house_slot(holder))]) for holder in mirror.ledger if holder < 0}
     accounts = state.accounts[: int(state.engine[0].accounts_now)]
     balances |= {number: int(balance) for number, balance in enumerate(accounts["balance"])}
-    total = int(state.house.sum()) + int(accounts["balance"].sum())
-    if total:
-        yield f"ledger sums to {total}"
+    further = {(asset, holder): int(state.other_balances[asset - 1, other_slot(holder)]) for asset, holder in mirror.further}
+    sums = Counter[int]()
+    for holder, balance in balances.items():
+        sums[mirror.asset_of(holder) or 0] += balance
+    for (asset, _), balance in further.items():
+        sums[asset] += balance
+    yield from (f"ledger of asset {asset} sums to {total}" for asset, total in sums.items() if total)
+    if int(state.house.sum()) + int(accounts["balance"].sum()) != sum(balances.values()):
+        yield "a balance stands in a row that is no ledger account's"
+    if further != mirror.further:
+        yield f"balances of the house differ from postings: {set(further.items()) ^ set(mirror.further.items())}"
     if balances != mirror.ledger:
         yield f"balances differ from postings: {set(balances.items()) ^ set(mirror.ledger.items())}"
 
@@ -83,14 +98,16 @@ def results_scan(moment: Moment) -> Findings:
     state, mirror = moment.state, moment.mirror
     rows = state.positions[: int(state.engine[0].positions_now)]
     bases = result_bases(state, np.arange(len(rows)), mirror.now)
-    kept = {(int(row.account), int(row.market)): int(base) for row, base in zip(rows, bases, strict=True)}
+    # Of a free row the account is NONE.
+    held = np.flatnonzero(rows["account"] != NONE).tolist()
+    kept = {(int(rows[place].account), int(rows[place].market)): int(bases[place]) for place in held}
     for market in range(len(mirror.marks)):
         total = sum(base for (_, where), base in kept.items() if where == market)
         # Values that are rounded down sum to less by at most an atom a holder (R11.3.5).
         holders = sum(where == market for _, where in kept) if mirror.contract(market).is_inverse else 0
         if abs(total - mirror.cuts[market]) > holders:
             yield f"market {market}: results are measured from {total} in all, haircuts of the epoch are {mirror.cuts[market]}"
-    for place, ((holder, market), base) in enumerate(kept.items()):
+    for place, ((holder, market), base) in zip(held, kept.items(), strict=True):
         row, result = mirror.positions[holder].get(market, Position()), state.results[place]
         if row.base != base:
             yield f"the result of {holder} in market {market} is measured from {base}, trades give {row.base}"
@@ -207,6 +224,8 @@ def health_scan(moment: Moment) -> Findings:
     holdings: list[list[Holding]] = [[] for _ in mirror.accounts]
     for place in range(2 * len(state.markets), int(state.engine[0].positions_now)):
         row = state.positions[place]
+        if row.account == NONE:
+            continue
         number = int(row.market)
         market = state.markets[number]
         contract = Contract(mirror.rules.markets[number], int(market.mark_ticks), funding_index=int(market.funding_index))

@@ -71,7 +71,7 @@ def insolvent_come_before_carries(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.SUPPORT:
         return
-    group = mirror.group(effect.market) if effect.market != NONE else 0
+    group = mirror.group(effect.market) if effect.market != NONE else mirror.first_group(effect.account)
     view = mirror.fund_view(group, effect.account, effect.market)
     freed = view_without_carries(mirror, group, effect.account, effect.market)
     if view.available < min(effect.value, freed.available):

@@ -94,7 +94,7 @@ def sold_behind_defaulters(moment: Moment) -> Findings:
     taken = sum(order.remaining for order in others if order.market == effect.market and sign(order.lots) == -side)
     book = way_out_of(moment, effect.account, effect.market).book
     share = book.slice(rules.closeout, rules.breakers.throttle_share_ppm)
-    minimum_notional = rules.closeout.minimum_notional
+    minimum_notional = rules.of_market(effect.market).minimum_notional
     minimum, left = max(1, book.contract.lots_reaching(minimum_notional)), share.whole - taken
     part = max(1, ceil_div(held * rules.disposal.share_ppm, PPM), minimum)
     if part >= held or book.contract.notional_of(held - part) < minimum_notional:

@@ -240,7 +240,7 @@ class Mirror(State):
                 self._refer_to(event.market, event.price_ticks)
         elif event.kind == EventKind.ACCOUNT:
             self.ledger[event.account], self.positions[event.account] = 0, {}
-            self.accounts.append(Account(event.other, pocket=event.market))
+            self.accounts.append(Account(event.other, pocket=event.market, asset=event.code))
         elif event.kind == EventKind.ORDER_FILL and not cancelled_first(event, effects):
             self._take_fill(event)
         elif event.kind == EventKind.ORDER_DONE and self.remembers(event.other):
@@ -265,6 +265,10 @@ class Mirror(State):
             elif row.other in members and row.kind == F.TAKEOVER:
                 last = row.other
         return last
+
+    def asset_of_owner(self, owner: int) -> int:
+        """Return the asset of all accounts of an owner; the first where he has none."""
+        return next((account.asset for account in self.accounts if account.owner == owner), 0)
 
     def _close(self, number: int) -> None:
         if self.orders[number].is_open:
@@ -484,8 +488,8 @@ class Mirror(State):
             self._take_cash(effect)
         if effect.code == Cause.UNCOVERED:
             self.note_hole(next(each for each in self.groups if uncovered_of(each) == effect.other))
-        self.ledger[effect.account] += effect.amount
-        self.ledger[effect.other] -= effect.amount
+        self._credit(effect.account, effect.value, effect.amount)
+        self._credit(effect.other, effect.value, -effect.amount)
         for each in self.groups:
             self.forget_noted(each)
         self.recovers = effect.code == Cause.RECOVERY
@@ -529,6 +533,7 @@ class Mirror(State):
         row, at_zero = self.position(effect.account, effect.market), self._at_zero(effect)
         after, _ = self.holding(effect.account, effect.market).after_closing(effect.lots, effect.amount, at_zero)
         row.settled, row.most_lots = after.settled, after.most_lots
+        self.note_held(effect.account, effect.market)
         reduces = effect.account >= 0 and effect.lots * row.lots < 0
         if effect.code == Cause.TEAR_UP and effect.other != NONE:
             place = effect.account, effect.market
@@ -578,6 +583,7 @@ class Mirror(State):
             return
         for market, row in self.positions[number].items():
             row.closed_in_default = account.in_default and (number, market) in self.reduced
+            self.note_held(number, market)
         if account.in_default:
             self.enter_default(number)
         else:
@@ -604,8 +610,9 @@ class Mirror(State):
         else:
             if self.provider_of(effect.account) != NONE and not self.accounts[effect.account].in_default:
                 order.kind = DISPOSAL_ORDER
-            for gauged in (self.accounts[effect.account], self.markets[effect.market], self):
+            for gauged in (self.accounts[effect.account], self.markets[effect.market]):
                 gauged.ordered += notional
+            self.ordered += notional * (len(self.rules.assets) == 1)
         self.open_order(order)
 
     def _use(self, provider: int, market: int, lots: int, order: int) -> None:

@@ -223,7 +223,7 @@ def _lines_are_right(moment: Moment, rows: list[Effect], told: dict[Candidate, i
     """
     mirror, plan = moment.mirror, rows[0]
     lots = sum(abs(row.lots) for row in rows if row.kind == F.ADL_PLAN)
-    least = least_asked(mirror.rules.adl, mirror.contract(plan.market), lots)
+    least = least_asked(mirror.rules.adl, mirror.rules.of_market(plan.market), mirror.contract(plan.market), lots)
     for head in [row for row in rows if row.kind == F.ADL_CLASS]:
         members = {each.first: each for each in told if each.adl_class == head.code}
         weights, caps = ({first: each.weight for first, each in members.items()}, {first: each.cap for first, each in members.items()})
@@ -375,7 +375,7 @@ def fund_pays_before_others(moment: Moment) -> Findings:
     effect, mirror = moment.effect, moment.mirror
     if effect.kind != F.SUPPORT:
         return
-    group = mirror.group(effect.market) if effect.market != NONE else 0
+    group = mirror.group(effect.market) if effect.market != NONE else mirror.first_group(effect.account)
     fund = mirror.fund_view(group, effect.account, effect.market)
     right = fund.support(effect.value, is_asked=mirror.fund_supports if effect.other == C.SUPPORT else mirror.has_fund)
     if (effect.other == C.SUPPORT and mirror.fund_supports) or (effect.other == C.TEAR_UP and mirror.has_fund):

@@ -264,7 +264,10 @@ def caps_hold(mirror: Mirror) -> Findings:
         if paid + mirror.funds[group].reserved > most:
             yield f"fund {group} paid {paid} in a window, reserved {mirror.funds[group].reserved}: above {most}"
     for owner in {each.owner for each in recent} | set(mirror.owners):
-        paid, most = sum(each.amount for each in recent if each.owner == owner), mirror.caps.fund.owner_loss_max
+        paid, most = (
+            sum(each.amount for each in recent if each.owner == owner),
+            mirror.caps.assets[mirror.asset_of_owner(owner)].owner_loss_max,
+        )
         reserved = mirror.owners[owner].reserved
         if paid + reserved > most:
             yield f"owner {owner} was paid {paid} in a window, reserved {reserved}: above {most}"
@@ -284,7 +287,7 @@ def fees_were_charged(moment: Moment) -> Findings:
         if effect.other != event.account or effect.amount != min(event.amount, mirror.equity(event.account)):
             yield f"{effect}: {event.amount} asked for, equity {mirror.equity(event.account)}"
     else:
-        group = mirror.group(event.market) if event.market >= 0 else 0
+        group = mirror.group(event.market) if event.market >= 0 else mirror.first_group(event.account)
         share = moment.charged * mirror.rules.fund.trading_fee_share_ppm // PPM
         if (effect.account, effect.other, effect.amount) != (fund_of(group), FEES, share):
             yield f"{effect}: the share of fund {group} is {share}"

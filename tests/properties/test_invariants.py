@@ -31,7 +31,7 @@ from backstop.core.events import (
 from backstop.core.instruments import (
     NO_CAP,
     PPM,
-    AdlRules,
+    AssetRules,
     BreakerRules,
     CloseoutRules,
     CommitmentRules,
@@ -154,8 +154,6 @@ def make_rules(draw: Draw) -> VenueRules:
             deadline_ns=5 * SECOND,
             order_timeout_ns=3 * SECOND,
             cap_interval_ns=4 * SECOND,
-            minimum_notional=draw.minimum,
-            account_notional_max=draw.account_cap,
             carry_max_ns=draw.carry_ns,
         ),
         funds=(FundRules(loss_per_window_max=draw.fund_cap, target=draw.target),) * draw.groups,
@@ -165,7 +163,14 @@ def make_rules(draw: Draw) -> VenueRules:
         disposal=DisposalRules(interval_ns=2 * SECOND, share_ppm=300_000, tolerance_ppm=20_000),
         breakers=make_breakers(draw),
         adl_policy=draw.adl_policy,
-        adl=AdlRules(draw.part),
+        assets=(
+            AssetRules(
+                minimum_notional=draw.minimum,
+                account_notional_max=draw.account_cap,
+                owner_loss_max=draw.owner_cap,
+                parts_min_notional=draw.part,
+            ),
+        ),
         socialise_policy=draw.socialise_policy,
         limits=LimitRules(accounts_max=TRADERS + 3, positions_max=2 * TRADERS + 3, orders_max=16, effects_max=draw.effects_max),
         solvent_pay_first=FUND in stages and ADL in stages[: stages.index(FUND)],
@@ -176,7 +181,6 @@ def make_fund(draw: Draw) -> FundsRules:
     """Return windows that a few steps of the machine cross."""
     return FundsRules(
         window_ns=4 * SECOND,
-        owner_loss_max=draw.owner_cap,
         trading_fee_share_ppm=333_333,
         recovery_interval_ns=3 * SECOND,
         owner_memory_ns=20 * SECOND,

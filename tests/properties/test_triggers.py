@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 
 from backstop.core.engine import step
 from backstop.core.events import EVENT, FUNDING_PARTS, NONE, EventKind, Health, Stage, Transfer
-from backstop.core.instruments import PPM, CloseoutRules, LevelRules, LimitRules, MarketRules, TierRules, VenueRules, deductions_atoms
+from backstop.core.instruments import (
+    PPM,
+    AssetRules,
+    CloseoutRules,
+    LevelRules,
+    LimitRules,
+    MarketRules,
+    TierRules,
+    VenueRules,
+    deductions_atoms,
+)
 from backstop.core.parameter_table import PARAMETERS, changed
 from backstop.core.rows import DOWN
 from backstop.core.state import State, new_state
@@ -66,7 +76,8 @@ def make_rules(shape: Shape, rng: np.random.Generator) -> VenueRules:
         markets=tuple(make_market(rng, mark, shape.tiers) for mark in shape.marks),
         levels=shape.levels,
         stages=(Stage.CLOSEOUT, Stage.TEAR_UP),
-        closeout=CloseoutRules(interval_ns=1 << 59, deadline_ns=1 << 59, account_notional_max=0),
+        closeout=CloseoutRules(interval_ns=1 << 59, deadline_ns=1 << 59),
+        assets=(AssetRules(account_notional_max=0),),
         limits=LimitRules(accounts_max=shape.accounts, positions_max=shape.accounts * MARKETS, orders_max=16, effects_max=1 << 15),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backstop.core.events import NONE, EffectKind, EventKind, Transfer
 from backstop.core.instruments import (
+    AssetRules,
     CloseoutRules,
     CommitmentRules,
     FundRules,
@@ -38,6 +39,7 @@ def venue(
     groups: tuple[int, ...] = (0,),
     fund: FundsRules | None = None,
     providers: tuple[ProviderRules, ...] = (),
+    asset: AssetRules | None = None,
     **closeout: int,
 ) -> VenueRules:
     """One market for each number in ``groups``, without fees, whose whole visible depth may be
@@ -53,6 +55,7 @@ def venue(
         funds=(FundRules(),) * (1 + max(groups)),
         fund=fund or FundsRules(),
         providers=providers,
+        assets=(asset or AssetRules(),),
     )
 
 

@@ -32,9 +32,19 @@ def findings(state: State, caps: VenueRules | None = None) -> list[str]:
 
 
 def _money(state: State) -> Iterator[str]:
-    total = sum(state.ledger.values())
-    if total:
-        yield f"INV-01: ledger accounts sum to {total}"
+    for asset, total in enumerate(sums_by_asset(state)):
+        if total:
+            yield f"INV-01: ledger accounts in asset {asset} sum to {total}"
+
+
+def sums_by_asset(state: State) -> list[int]:
+    """Return the sum of all balances in each asset."""
+    sums = [0] * len(state.rules.assets)
+    for ledger_id, balance in state.ledger.items():
+        sums[state.asset_of(ledger_id) or 0] += balance
+    for (asset, _), balance in state.further.items():
+        sums[asset] += balance
+    return sums
 
 
 def _markets(state: State) -> Iterator[str]:
@@ -70,7 +80,7 @@ def _owners(state: State, caps: VenueRules) -> Iterator[str]:
         carried = sum(state.carried_by(each) for each in state.accounts_of(number))
         if of_orders + carried != owner.reserved:
             yield f"owner {number} has {owner.reserved} reserved, open orders say {of_orders}, carries {carried}"
-        if state.owner_paid(owner) + owner.reserved > caps.fund.owner_loss_max:
+        if state.owner_paid(owner) + owner.reserved > caps.assets[state.accounts[state.accounts_of(number)[0]].asset].owner_loss_max:
             yield f"owner {number} was paid {state.owner_paid(owner)} and has {owner.reserved} reserved"
 
 

@@ -27,7 +27,7 @@ from backstop.core.events import (
     fund_of,
     outside_of,
 )
-from backstop.core.instruments import BreakerRules, DisposalRules, FundRules, FundsRules, TakeoverRules, VenueRules
+from backstop.core.instruments import AssetRules, BreakerRules, DisposalRules, FundRules, FundsRules, TakeoverRules, VenueRules
 from backstop.reference.engine import Effect
 from backstop.reference.fund import money_stages
 from backstop.reference.offering import Gauge
@@ -92,7 +92,7 @@ def test_owner_cap_counts_all_accounts_until_a_window_without_payment() -> None:
     20 of them when the 50 are over. For the owner they count, too.
     """
     window = 16 * SECOND
-    desk = Desk(venue(FUND_ONLY, fund=FundsRules(window_ns=window, owner_loss_max=60)))
+    desk = Desk(venue(FUND_ONLY, fund=FundsRules(window_ns=window), asset=AssetRules(owner_loss_max=60)))
     desk.open(0, 0, owner=5)
     desk.open(0)
     desk.pay_in(FUND, 1_000)

@@ -125,7 +125,7 @@ def test_stops_of_providers_are_as_the_engine_has_them(tmp_path: Path) -> None:
     assert "It may lose more than its stop" in section
     for profit, is_told in ((-9_000_000_000, False), (-9_000_000_001, True)):
         standings = (replace(result.standings[0], profit=profit), *result.standings[1:])
-        said = "\n".join(_providers(replace(result, standings=standings)))
+        said = "\n".join(_providers(replace(result, standings=standings), 0))
         assert ("lost more than its stop of 9,000.000000: it sells a share at a time" in said) == is_told
     assert {"9000.000000", "300000.000000", "200000.000000", "100000.000000"} <= set(Page(shown).values["providers"])
 

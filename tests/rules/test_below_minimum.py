@@ -11,7 +11,7 @@ from random import Random
 import pytest
 
 from backstop.core.events import AdlPolicy, EffectKind, EventKind, Stage, fund_of
-from backstop.core.instruments import AdlRules
+from backstop.core.instruments import AdlRules, AssetRules
 from backstop.reference.allocation import DRAW, Line, capped_pro_rata
 from backstop.reference.records import Effect
 from tests.attacks.scene import FIRST_MARK, SIDES, Scene, of, venue
@@ -29,12 +29,12 @@ def worth(lots: int, side: int) -> int:
 
 
 def wave(
-    lots: int, holders: Sequence[int], side: int, rules: AdlRules, *, policy: AdlPolicy = AdlPolicy.PRO_RATA, quiet: int = 0
+    lots: int, holders: Sequence[int], side: int, least: int = 0, most: int = 0, *, policy: AdlPolicy = AdlPolicy.PRO_RATA, quiet: int = 0
 ) -> tuple[Counter[int], list[Effect]]:
     """Ann is long ``lots`` and lacks money that a fund has; others hold so many shorts each. Return
     what each of these gives, by number, and the effects. ``quiet`` events before change only the draw.
     """
-    scene = Scene(venue(STAGES)._replace(adl_policy=policy, adl=rules), side)
+    scene = Scene(venue(STAGES)._replace(adl_policy=policy, adl=AdlRules(most), assets=(AssetRules(parts_min_notional=least),)), side)
     scene.send(EventKind.TRANSFER, account=FUND, amount=10**9)
     ann = scene.open(lots * 100)
     scene.trade(ann, lots, 1_000)
@@ -61,11 +61,11 @@ def test_nobody_gives_less_than_the_least(side: int, policy: AdlPolicy) -> None:
     give 10. The least is a notional, rounded up to lots.
     """
     for notional in (worth(9, side) + 1, worth(10, side)):
-        gives, effects = wave(40, [20] * 20, side, AdlRules(notional), policy=policy)
+        gives, effects = wave(40, [20] * 20, side, notional, policy=policy)
         assert list(gives.values()) == [10] * 4
         (line,) = of(effects, F.ADL_LINE)
         assert (line.other, line.lots, line.price_ticks) == (20, 40, 10)
-    gives, effects = wave(40, [20] * 20, side, AdlRules(), policy=policy)
+    gives, effects = wave(40, [20] * 20, side, policy=policy)
     assert list(gives.values()) == [2] * 20
     assert not of(effects, F.ADL_LINE, F.ADL_PICK)
 
@@ -75,7 +75,7 @@ def test_whole_positions_may_be_smaller(side: int) -> None:
     """All hold 3, below the least of 10: ten of twenty give all they have. Nobody is torn up for that
     all are small.
     """
-    gives, _ = wave(30, [3] * 20, side, AdlRules(worth(10, side)))
+    gives, _ = wave(30, [3] * 20, side, worth(10, side))
     assert list(gives.values()) == [3] * 10
 
 
@@ -83,16 +83,16 @@ def test_whole_positions_may_be_smaller(side: int) -> None:
 def test_only_the_last_gives_less(side: int) -> None:
     """The least does not divide 45 lots: four give 10, one gives 5."""
     for quiet in range(6):
-        gives, _ = wave(45, [20] * 20, side, AdlRules(worth(10, side)), quiet=quiet)
+        gives, _ = wave(45, [20] * 20, side, worth(10, side), quiet=quiet)
         assert sorted(gives.values()) == [5, 10, 10, 10, 10]
 
 
 @pytest.mark.parametrize("side", SIDES)
 def test_a_plan_asks_so_many_owners(side: int) -> None:
     """Forty lots of at most three: 14, 14 and 12. The number gives way where all have only 2."""
-    gives, _ = wave(40, [20] * 20, side, AdlRules(0, 3))
+    gives, _ = wave(40, [20] * 20, side, 0, 3)
     assert sorted(gives.values()) == [12, 14, 14]
-    gives, _ = wave(20, [2] * 20, side, AdlRules(0, 3))
+    gives, _ = wave(20, [2] * 20, side, 0, 3)
     assert list(gives.values()) == [2] * 10
 
 
@@ -100,7 +100,7 @@ def test_a_plan_asks_so_many_owners(side: int) -> None:
 def test_large_parts_stay_as_they_are(side: int) -> None:
     """Of 100 lots one who holds 200 of 400 gives 50, whoever is drawn among the others of 5 each."""
     for quiet in range(4):
-        gives, effects = wave(100, [200, *[10] * 20], side, AdlRules(worth(10, side)), quiet=quiet)
+        gives, effects = wave(100, [200, *[10] * 20], side, worth(10, side), quiet=quiet)
         assert gives[0] == 50
         assert sorted(gives.values()) == [10] * 5 + [50]
         assert of(effects, F.ADL_LINE)[0].lots == 50
@@ -113,7 +113,7 @@ def test_a_plan_smaller_than_the_least(side: int) -> None:
     """
     found = set()
     for quiet in range(8):
-        gives, _ = wave(2, [20] * 6, side, AdlRules(worth(10, side)), quiet=quiet)
+        gives, _ = wave(2, [20] * 6, side, worth(10, side), quiet=quiet)
         assert list(gives.values()) == [2]
         found |= set(gives)
     assert found == {0, 1}
@@ -123,8 +123,8 @@ def test_a_plan_smaller_than_the_least(side: int) -> None:
 @pytest.mark.parametrize("policy", [AdlPolicy.QUEUE, AdlPolicy.RANDOM])
 def test_an_order_stays_an_order(side: int, policy: AdlPolicy) -> None:
     """Whole caps in an order, the last the rest: the least changes nothing."""
-    before, _ = wave(45, [20] * 20, side, AdlRules(), policy=policy)
-    after, effects = wave(45, [20] * 20, side, AdlRules(worth(10, side), 2), policy=policy)
+    before, _ = wave(45, [20] * 20, side, policy=policy)
+    after, effects = wave(45, [20] * 20, side, worth(10, side), 2, policy=policy)
     assert after == before
     assert sorted(after.values()) == [5, 20, 20]
     assert not of(effects, F.ADL_LINE)
@@ -135,7 +135,7 @@ def test_accounts_of_one_owner_are_one(side: int) -> None:
     """His 20 lots in ten accounts: he is drawn as one, and gives 10 of several accounts, below the least
     each.
     """
-    scene = Scene(venue(STAGES)._replace(adl_policy=AdlPolicy.PRO_RATA, adl=AdlRules(worth(10, side))), side)
+    scene = Scene(venue(STAGES)._replace(adl_policy=AdlPolicy.PRO_RATA, assets=(AssetRules(parts_min_notional=worth(10, side)),)), side)
     scene.send(EventKind.TRANSFER, account=FUND, amount=10**9)
     ann = scene.open(2_000)
     scene.trade(ann, 20, 1_000)

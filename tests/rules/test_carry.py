@@ -10,7 +10,7 @@ import pytest
 
 from backstop.core.events import FUND, BreakerState, Cause, EffectKind, Health, Operator, Stage, Transfer, fund_of
 from backstop.core.events import EventKind as K
-from backstop.core.instruments import NO_CAP, FundsRules, VenueRules
+from backstop.core.instruments import NO_CAP, AssetRules, VenueRules
 from backstop.reference.leaving import share_of
 from backstop.reference.records import Effect
 from backstop.reference.shortfalls import held_gains, shortfall
@@ -125,7 +125,7 @@ def test_where_nothing_can_be_reserved_adl_at_mark(side: int, limit: str) -> Non
             STAGES,
             cap=most if limit == "window" else NO_CAP,
             market={"loss_per_window_max": most} if limit == "market" else None,
-            fund=FundsRules(owner_loss_max=most) if limit == "owner" else None,
+            asset=AssetRules(owner_loss_max=most) if limit == "owner" else None,
         )
         scene = scene_of(side, most if limit == "fund" else 10_000, carrying(capped))
         loser, winner = pair(scene, 8_000)
@@ -202,7 +202,7 @@ def owner_scene(side: int, owner_loss_max: int, groups: int = 1) -> tuple[Scene,
     """Return a scene with 100,000 in each fund, and an owner's two accounts: one that is carried in the
     last group's market with 1,000 of equity at 930, and one of 5 lots in market 0 with 5,650.
     """
-    rules = carrying(venue(STAGES, markets=groups, fund=FundsRules(owner_loss_max=owner_loss_max)))
+    rules = carrying(venue(STAGES, markets=groups, asset=AssetRules(owner_loss_max=owner_loss_max)))
     markets = tuple(market._replace(group=group) for group, market in enumerate(rules.markets))
     scene = Scene(rules._replace(markets=markets, funds=rules.funds * groups), side)
     for group in range(groups):

@@ -5,13 +5,13 @@ there was a deficit.
 from __future__ import annotations
 
 from backstop.core.events import BreakerCause, BreakerState, EffectKind, Stage
-from backstop.core.instruments import BreakerRules
+from backstop.core.instruments import AssetRules, BreakerRules
 from backstop.reference.records import Effect
 from tests.attacks.scene import SECOND, Scene, of, venue
 
 STAGES = (Stage.RESTRICT, Stage.CLOSEOUT, Stage.FUND, Stage.TEAR_UP)
 MINUTE = 60 * SECOND
-RULES = BreakerRules(hold_max_ns=MINUTE, reopen_ns=SECOND, deficit_halt=100, deficit_window_ns=60 * MINUTE)
+RULES = BreakerRules(hold_max_ns=MINUTE, reopen_ns=SECOND, deficit_window_ns=60 * MINUTE)
 
 
 def leave(scene: Scene, amount: int, market: int = 0) -> list[Effect]:
@@ -28,14 +28,14 @@ def halts(effects: list[Effect]) -> list[tuple[int, int]]:
     return [(row.market, row.lots) for row in of(effects, EffectKind.BREAKER) if row.code == BreakerState.HALTED]
 
 
-def scene_of(rules: BreakerRules, markets: int = 1) -> Scene:
+def scene_of(rules: BreakerRules, markets: int = 1, deficit_halt: int = 100) -> Scene:
     """Return a scene without fund and book: whoever lacks money is torn up, what he lacks stays."""
-    return Scene(venue(STAGES, markets=markets, breakers=rules, deadline_ns=1), 1)
+    return Scene(venue(STAGES, markets=markets, breakers=rules, asset=AssetRules(deficit_halt=deficit_halt), deadline_ns=1), 1)
 
 
 def test_a_crumb_halts_nothing() -> None:
     assert halts(leave(scene_of(RULES), 1)) == []
-    assert halts(leave(scene_of(RULES._replace(deficit_halt=0)), 1)) == [(0, BreakerCause.DEFICIT)]
+    assert halts(leave(scene_of(RULES, deficit_halt=0), 1)) == [(0, BreakerCause.DEFICIT)]
 
 
 def test_the_sum_of_many_crumbs_halts_once() -> None:

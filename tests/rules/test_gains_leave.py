@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from backstop.core.events import FUND, NONE, UNCOVERED, Cause, EffectKind, EventKind, Reject, Stage, SupportLimit
-from backstop.core.instruments import FundRules, FundsRules
+from backstop.core.instruments import AssetRules, FundRules, FundsRules
 from backstop.reference.leaving import share_of
 from backstop.reference.records import Effect, Event
 from backstop.reference.refusals import reason_to_refuse
@@ -24,9 +24,18 @@ class Leavers(Scene):
     and 500, so that a tenth of each gain stays.
     """
 
-    def __init__(self, side: int = 1, *, uncovered: int = 150, fund: int = 0, owner_of_bob: int = NONE, **shared: int) -> None:
+    def __init__(
+        self,
+        side: int = 1,
+        *,
+        uncovered: int = 150,
+        fund: int = 0,
+        owner_of_bob: int = NONE,
+        asset: AssetRules | None = None,
+        **shared: int,
+    ) -> None:
         """Play until Dave is charged, with ``fund`` in the fund from then on."""
-        rules = venue(STAGES, markets=2, fund=FundsRules(**shared))  # type: ignore[arg-type]
+        rules = venue(STAGES, markets=2, fund=FundsRules(**shared), asset=asset)  # type: ignore[arg-type]
         super().__init__(rules._replace(funds=(FundRules(target=0),)), side)
         self.bob, self.carol, self.dave = self.open(1_000, owner=owner_of_bob), self.open(1_000), self.open(300)
         for account, lots in ((self.bob, 10), (self.carol, 5)):
@@ -154,7 +163,7 @@ def test_an_epoch_that_passes_changes_nothing(side: int) -> None:
     """Results begin anew after eight hours; what was noted stays."""
     scene = Leavers(side)
     scene.clock(9 * HOUR)
-    assert set(scene.mirror.results(scene.bob).values()) == {0}
+    assert not any(scene.mirror.results(scene.bob).values())
     assert scene.most(scene.bob) == 1_900
     assert scene.leave(scene.bob, 1_900) == 100
 
@@ -196,7 +205,7 @@ def test_what_the_fund_has_shrinks_the_hole(side: int) -> None:
     keeps it back.
     """
     for fund, share in ((75, 50), (150, 0)):
-        scene = Leavers(side, fund=fund, owner_loss_max=1)
+        scene = Leavers(side, fund=fund, asset=AssetRules(owner_loss_max=1))
         assert scene.state.hole(0) == 150 - fund
         assert scene.leave(scene.bob, 2_000 - share) == share
 
@@ -358,7 +367,7 @@ def test_a_new_loss_does_not_take_what_the_fund_owes(side: int) -> None:
     lacks 90: the fund has nothing for him, though it has the money. So the 90 are a hole of Carol's 500,
     and the 150 are paid later as they were to be.
     """
-    scene = Leavers(side, fund=150, owner_loss_max=1)
+    scene = Leavers(side, fund=150, asset=AssetRules(owner_loss_max=1))
     assert scene.leave(scene.bob, 2_000) == 0
     frank = scene.open(100)
     (support,) = of(scene.charge(frank, 190), EffectKind.SUPPORT)

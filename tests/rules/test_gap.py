@@ -6,8 +6,8 @@ import pytest
 
 from backstop.core.events import FUND, Cause, EffectKind, EventKind, Operator, Stage
 from backstop.core.instruments import VenueRules
-from backstop.core.ledger import position_of
 from backstop.core.margin import assess, gap_borne
+from backstop.core.position_rows import position_of
 from backstop.reference.records import Effect
 from tests.attacks.scene import SECOND, SIDES, Scene, of, provider, venue
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, Cause, EffectKind, EventKind, Reject, Stage, Transfer, fund_of, uncovered_of
-from backstop.core.instruments import NO_CAP, FundRules, FundsRules, VenueRules
+from backstop.core.instruments import NO_CAP, AssetRules, FundRules, FundsRules, VenueRules
 from backstop.core.timers import next_wait_ns
 from backstop.reference.deficit import Part, parts_of
 from backstop.reference.records import Effect
@@ -31,8 +31,8 @@ def rules_of(
     recovery_ns: int = 3_600 * SECOND,
 ) -> VenueRules:
     """Return a venue with a market for each number in ``groups``."""
-    shared = FundsRules(window_ns=WINDOW, owner_loss_max=owner_cap, recovery_interval_ns=recovery_ns)
-    rules = venue(stages, markets=len(groups), fund=shared)
+    shared = FundsRules(window_ns=WINDOW, recovery_interval_ns=recovery_ns)
+    rules = venue(stages, markets=len(groups), fund=shared, asset=AssetRules(owner_loss_max=owner_cap))
     markets = (market._replace(group=group, loss_per_window_max=market_cap) for market, group in zip(rules.markets, groups, strict=True))
     return rules._replace(markets=tuple(markets), funds=(FundRules(cap, target),) * (1 + max(groups)))
 

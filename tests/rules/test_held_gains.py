@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from backstop.core.events import FUND, EffectKind, EventKind, Health, Operator, Reject, Stage, Transfer
-from backstop.core.instruments import BreakerRules, FundRules, FundsRules
+from backstop.core.instruments import AssetRules, BreakerRules, FundRules, FundsRules
 from backstop.reference.shortfalls import gap_of_market, held_gains, shortfall
 from tests.attacks.scene import FIRST_MARK, SECOND, SIDES, Scene, of, venue
 
@@ -16,9 +16,9 @@ HALTS = {"price_throttle_ppm": 80_000, "price_halt_ppm": 250_000, "price_exit_pp
 WAITS = BreakerRules(halt_wait_max_ns=20 * SECOND)
 
 
-def scene_of(side: int, fund: int = 0, markets: int = 1, **shared: int) -> Scene:
+def scene_of(side: int, fund: int = 0, markets: int = 1, asset: AssetRules | None = None, **shared: int) -> Scene:
     """Return a scene whose markets halt at a fall of 25 %, in which ADL waits for 20 s."""
-    rules = venue(STAGES, markets=markets, market=HALTS, fund=FundsRules(**shared), breakers=WAITS)  # type: ignore[arg-type]
+    rules = venue(STAGES, markets=markets, market=HALTS, fund=FundsRules(**shared), breakers=WAITS, asset=asset)  # type: ignore[arg-type]
     scene = Scene(rules, side)
     if fund:
         scene.cash(FUND, fund)
@@ -101,7 +101,7 @@ def test_what_the_fund_can_pay_holds_nothing(side: int) -> None:
     only a cap keeps back will be paid.
     """
     for fund, cap, held in ((1_500, 1 << 60, 500), (2_000, 1 << 60, 0), (2_000, 1, 0)):
-        scene = scene_of(side, fund, owner_loss_max=cap)
+        scene = scene_of(side, fund, asset=AssetRules(owner_loss_max=cap))
         _, winner = pair(scene)
         scene.mark(700)
         assert held_gains(scene.watch.reference.state, winner) == held

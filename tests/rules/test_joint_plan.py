@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from backstop.core.events import FUND, AdlClass, Cause, EffectKind, Stage, SupportLimit
-from backstop.core.instruments import FundsRules, LimitRules
+from backstop.core.instruments import AssetRules, LimitRules
 from backstop.core.waterfall.certificate import CertificateFault, check_certificate, is_crossing, plan_starts
 from backstop.reference.records import Effect
 from tests.attacks.scene import SIDES, Scene, of, venue
@@ -95,7 +95,7 @@ def test_the_cap_of_an_owner_is_for_his_accounts_together(side: int) -> None:
     """Two accounts of one owner lack 100 each, one of another 200; an owner gets 100 at most. The fund
     has 1,000: 50, 50 and 100.
     """
-    scene = Scene(venue(STAGES, fund=FundsRules(owner_loss_max=100)), side)
+    scene = Scene(venue(STAGES, asset=AssetRules(owner_loss_max=100)), side)
     scene.cash(FUND, 1_000)
     winner = scene.open(100_000)
     accounts = [scene.open(1_000, 40), scene.open(1_000, 40), scene.open(900, 41)]

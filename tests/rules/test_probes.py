@@ -7,6 +7,7 @@ from __future__ import annotations
 import pytest
 
 from backstop.core.events import EffectKind, Stage, fund_of
+from backstop.core.instruments import AssetRules
 from backstop.reference.records import Effect
 from tests.attacks.scene import SECOND, SIDES, Scene, of, venue
 
@@ -23,7 +24,7 @@ def orders(effects: list[Effect]) -> list[tuple[int, int]]:
 
 def scene_of(side: int, *, told: bool = True, **closeout: int) -> Scene:
     """Return a market whose depth is reported (or has none), with a minimum of three lots."""
-    rules = venue(BOOK, market={"reports_depth": int(told)}, minimum_notional=MINIMUM, order_timeout_ns=2 * SECOND)
+    rules = venue(BOOK, market={"reports_depth": int(told)}, asset=AssetRules(minimum_notional=MINIMUM), order_timeout_ns=2 * SECOND)
     return Scene(rules._replace(closeout=rules.closeout._replace(**closeout)), side)
 
 

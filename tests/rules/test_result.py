@@ -9,7 +9,7 @@ import pytest
 
 from backstop.core.digest import state_digest
 from backstop.core.events import Cause, EffectKind, EventKind, Stage, clearing_of
-from backstop.core.ledger import position_of
+from backstop.core.position_rows import position_of
 from backstop.core.results import result_of
 from tests.attacks.scene import SECOND, SIDES, Scene, of, venue
 

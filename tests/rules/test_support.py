@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backstop.core.events import FUND, UNCOVERED, BreakerState, Cause, EffectKind, EventKind, Stage, SupportLimit, outside_of
-from backstop.core.instruments import NO_CAP, FundsRules, LevelRules, MarketRules, TierRules
+from backstop.core.instruments import NO_CAP, AssetRules, LevelRules, MarketRules, TierRules
 from backstop.reference.book import Book
 from backstop.reference.charge import Exit
 from backstop.reference.funds import FundView
@@ -73,7 +73,7 @@ def test_the_counterparty_closes_at_the_mark(side: int) -> None:
 
 @pytest.mark.parametrize("side", SIDES)
 @pytest.mark.parametrize(("limit", "rules"), [
-    (SupportLimit.OWNER, {"fund": FundsRules(owner_loss_max=30)}),
+    (SupportLimit.OWNER, {"asset": AssetRules(owner_loss_max=30)}),
     (SupportLimit.WINDOW, {"cap": 30}),
     (SupportLimit.MARKET, {"market": {"loss_per_window_max": 30}}),
 ])  # fmt: skip

@@ -32,8 +32,8 @@ from backstop.core.events import (
     funding_of,
 )
 from backstop.core.kinds import AdlFillEffect
-from backstop.core.ledger import position_of
 from backstop.core.parameter_table import PARAMETERS, value_at
+from backstop.core.position_rows import position_of
 from backstop.core.price_levels import level_ticks
 from backstop.core.rules_in_force import rules_after, rules_in_force
 from backstop.core.state import State, new_state

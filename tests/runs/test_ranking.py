@@ -15,7 +15,7 @@ from backstop.cli import app
 from backstop.cli.exits import FAILED, FINDING, OK, USAGE
 from backstop.core.digest import state_digest
 from backstop.core.events import AdlClass, Health
-from backstop.core.ledger import position_of
+from backstop.core.position_rows import position_of
 from backstop.core.waterfall.ranking import rank_score
 from backstop.journal import JournalDamaged
 from backstop.runs.history import replay_before, state_at

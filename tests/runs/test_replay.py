@@ -207,7 +207,7 @@ def test_broken_conservation_is_seen() -> None:
     state = new_state(small_venue().rules)
     assert conservation_of(state).holds
     state.house[0] += 1
-    assert conservation_of(state).asset_atoms == 1
+    assert conservation_of(state).asset_atoms == (1,)
     state.positions[0].lots, state.positions[2].cost = 5, -7
     broken = conservation_of(state)
     assert (broken.market_lots, broken.market_cost_atoms, broken.holds) == ((5, 0), (0, -7), False)

@@ -29,8 +29,10 @@ def highest_caps(before: VenueRules, now: VenueRules) -> VenueRules:
         )
         for old, new in zip(before.providers, now.providers, strict=True)
     )
-    fund = now.fund._replace(owner_loss_max=max(before.fund.owner_loss_max, now.fund.owner_loss_max))
-    return now._replace(markets=tuple(markets), funds=tuple(funds), providers=tuple(providers), fund=fund)
+    assets = (
+        new._replace(owner_loss_max=max(old.owner_loss_max, new.owner_loss_max)) for old, new in zip(before.assets, now.assets, strict=True)
+    )
+    return now._replace(markets=tuple(markets), funds=tuple(funds), providers=tuple(providers), assets=tuple(assets))
 
 
 def _higher(before: CommitmentRules, now: CommitmentRules) -> CommitmentRules:

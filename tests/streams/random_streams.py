@@ -95,7 +95,9 @@ class Writer:
         for account in range(setting.accounts):
             owner = (account if rng.random() < 0.9 else rng.randrange(setting.accounts)) % min(setting.owners, setting.accounts)
             is_pocket = setting.pocket_share > 0 and rng.random() < setting.pocket_share
-            self.send(EventKind.ACCOUNT, account=account, other=owner, market=self.market() if is_pocket else NONE)
+            asset = owner % setting.assets
+            market = self.of_asset(asset, self.market()) if is_pocket else NONE
+            self.send(EventKind.ACCOUNT, account=account, other=owner, market=market, code=asset)
         by_trades = rng.random() < 0.5
         alike_ppm = rng.randint(*setting.deposit_ppm)
         for account in range(setting.accounts):
@@ -111,7 +113,7 @@ class Writer:
         """
         rng, setting, account = self.rng, self.setting, len(self.state.accounts)
         owner = rng.randrange(setting.owners) if rng.random() < setting.provider_is_trader else account
-        self.send(EventKind.ACCOUNT, account=account, other=owner)
+        self.send(EventKind.ACCOUNT, account=account, other=owner, code=provider % setting.assets)
         deposit = max(1, int(setting.notional * setting.provider_size * rng.choice((0.3, 1, 3))))
         early = rng.random() < 0.8
         if early:
@@ -127,7 +129,7 @@ class Writer:
         lots = lots if account % 2 else -lots
         if by_trades:
             other = account - 1 if account and rng.random() < 0.7 else NONE
-            if setting.pocket_share and other != NONE and self.own_market(other, market) != market:
+            if self.is_divided and other != NONE and self.own_market(other, market) != market:
                 other = NONE
             price = self.near(market, 0 if setting.alike else 5_000)
             self.send(EventKind.FILL, market=market, account=account, other=other, lots=lots, price_ticks=price)
@@ -203,7 +205,21 @@ class Writer:
     def own_market(self, account: int, market: int) -> int:
         """Return a pocket's market; of other accounts the one that is given."""
         pocket = self.state.accounts[account].pocket
-        return market if pocket == NONE else pocket
+        return self.in_asset(account, market) if pocket == NONE else pocket
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether some accounts may not trade in some markets."""
+        return self.setting.pocket_share > 0 or self.setting.assets > 1
+
+    def of_asset(self, asset: int, market: int) -> int:
+        """Return a market of an asset: the one that is given where that is of it."""
+        markets = [number for number, rules in enumerate(self.rules.markets) if rules.settlement_asset == asset]
+        return market if market in markets else markets[market % len(markets)]
+
+    def in_asset(self, account: int, market: int) -> int:
+        """Return a market of an account's asset, as ``of_asset`` does."""
+        return self.of_asset(self.state.accounts[account].asset, market)
 
     def account(self) -> int:
         """Return any account that is open."""
@@ -260,7 +276,7 @@ class Writer:
         other = rng.choice((NONE, self.account()))
         if other == account:
             other = NONE
-        if self.setting.pocket_share:
+        if self.is_divided:
             market = self.own_market(account, market)
             other = other if other == NONE or self.own_market(other, market) == market else NONE
         largest = max(1, self.setting.lots // rng.choice((1, 4)))
@@ -280,7 +296,7 @@ class Writer:
         other = self.account()
         if other == account:
             return self.send(EventKind.CLOCK)
-        if self.setting.pocket_share:
+        if self.is_divided:
             market = self.own_market(other, self.own_market(account, market))
         lots = rng.choice((-1, 1)) * rng.randint(1, max(1, self.setting.lots))
         price = rng.choice((1, self.near(market, 100_000), self.near(market, 100_000), self.near(market, 900_000)))
@@ -292,7 +308,8 @@ class Writer:
         """
         rng, account = self.rng, self.account()
         for market in range(self.setting.markets):
-            if not self.state.held_lots(account, market) and rng.random() < 0.6:
+            is_own = self.in_asset(account, market) == market
+            if is_own and not self.state.held_lots(account, market) and rng.random() < 0.6:
                 lots = rng.choice((-1, 1)) * rng.randint(1, max(1, self.setting.lots // 4))
                 self.send(EventKind.FILL, market=market, account=account, other=NONE, lots=lots, price_ticks=self.near(market, 0))
         for market in self.state.held_markets(account):
@@ -360,7 +377,7 @@ class Writer:
             claimants = [number for number in flat if self.state.accounts[number].claim]
             account = self.rng.choice(claimants or flat)
             amount = max(0, self.state.ledger[account]) + self.rng.randint(1, max(1, self.setting.notional // 5))
-            market = self.rng.choice((NONE, self.market()))
+            market = self.rng.choice((NONE, self.in_asset(account, self.market())))
             self.send(EventKind.TRANSFER, account=account, code=int(Transfer.FUNDING), market=market, amount=-amount)
         else:
             self.cash(self.rng.choice((-1, -1, 1)), Transfer.FUNDING)
@@ -379,7 +396,7 @@ class Writer:
         for market in state.held_markets(account):
             lots = state.held_lots(account, market)
             self.send(EventKind.FILL, market=market, account=account, other=NONE, lots=-lots, price_ticks=self.near(market, 0))
-        market = self.market()
+        market = self.in_asset(account, self.market())
         others = [number for number in range(len(state.accounts)) if number != account]
         won = sum(max(0, state.results(number).get(market, 0)) for number in others)
         more = won * rng.randint(1, 40) // 100 + rng.randint(0, 1)
@@ -427,7 +444,9 @@ class Writer:
         """Charge a trading fee, now and then more than the account has."""
         rng, amount = self.rng, max(1, self.setting.notional // self.rng.choice((1, 10, 1_000)))
         market = rng.choice((NONE, self.market()))
-        self.send(EventKind.TRANSFER, account=self.account(), market=market, code=int(Transfer.TRADING_FEE), amount=amount)
+        account = self.account()
+        market = market if market == NONE else self.in_asset(account, market)
+        self.send(EventKind.TRANSFER, account=account, market=market, code=int(Transfer.TRADING_FEE), amount=amount)
 
     def operator(self) -> None:
         """Stop or reopen a market or the venue, or switch a provider."""
@@ -612,6 +631,36 @@ def _wrong_pocket(writer: Writer) -> None:
         writer.send(EventKind.FILL, market=market, account=account, other=other, lots=rng.choice((-1, 1)), price_ticks=price)
 
 
+def _wrong_asset(writer: Writer) -> None:
+    """Let two assets meet: an account and a market, a fee and its market, two accounts, an owner and a new
+    account, a pocket and its market, an account and a provider; or name an asset that nobody knows.
+    """
+    rng, state, count = writer.rng, writer.state, writer.setting.assets
+    account, market = writer.account(), writer.market()
+    others = [number for number, rules in enumerate(writer.rules.markets) if rules.settlement_asset != state.accounts[account].asset]
+    market = rng.choice(others) if others and rng.random() < 0.8 else market
+    price, one = writer.near(market, 0), writer.account()
+    style = rng.choice(("fill", "fill", "position", "fee", "funding", "move", "open", "pocket", "provider", "unknown"))
+    if style == "fill":
+        other = rng.choice((NONE, one)) if one != account else NONE
+        writer.send(EventKind.FILL, market=market, account=account, other=other, lots=rng.choice((-1, 1)), price_ticks=price)
+    elif style == "position":
+        amount = writer.rules.markets[market].contract.value(1, price)
+        writer.send(EventKind.POSITION, market=market, account=account, lots=1, amount=amount)
+    elif style in ("fee", "funding"):
+        code = Transfer.TRADING_FEE if style == "fee" else Transfer.FUNDING
+        writer.send(EventKind.TRANSFER, market=market, account=account, code=int(code), amount=rng.choice((1, -1, 5)))
+    elif style == "move":
+        writer.send(EventKind.TRANSFER, account=account, other=one, code=int(Transfer.MOVE), amount=1)
+    elif style == "provider":
+        writer.send(EventKind.PROVIDER, account=account, other=rng.randint(0, max(0, writer.setting.providers)))
+    else:
+        owner = state.accounts[account].owner
+        asset = rng.choice((-1, count, 32_767)) if style == "unknown" else (state.accounts[account].asset + rng.randint(0, 1)) % count
+        pocket = market if style == "pocket" else NONE
+        writer.send(EventKind.ACCOUNT, account=len(state.accounts), other=owner, market=pocket, code=asset)
+
+
 def _depth(writer: Writer) -> None:
     if writer.setting.depth_share:
         writer.depth(writer.market(), writer.rng.choice(list(BookSide)))
@@ -640,7 +689,7 @@ def _parameter(writer: Writer) -> None:
     donor = make_rules(writer.setting)
     market, group, provider = (rng.randrange(max(1, count)) for count in (len(donor.markets), len(donor.funds), len(donor.providers)))
     part = 2 * group + rng.randint(0, 1)
-    entry = {Scope.TIER: rng.randint(0, 2), Scope.GROUP: group}.get(rule.scope, provider)
+    entry = {Scope.TIER: rng.randint(0, 2), Scope.GROUP: group, Scope.ASSET: group % len(donor.assets)}.get(rule.scope, provider)
     value = _donated(rule, donor, market, entry, part)
     if value is None or rng.random() < 0.15:
         value = rng.choice((rule.parameter.low, rule.parameter.high, rule.parameter.low - 1, rule.parameter.high + 1))
@@ -686,6 +735,8 @@ def _donated(rule: ListedRule, donor: VenueRules, market: int, entry: int, part:
         match rule.scope:
             case Scope.VENUE:
                 group: Any = getattr(donor, rule.group) if rule.group else donor
+            case Scope.ASSET:
+                group = donor.assets[entry]
             case Scope.MARKET:
                 group = donor.markets[market]
             case Scope.TIER:
@@ -733,4 +784,5 @@ ACTIONS: dict[str, Callable[[Writer], None]] = {
     "move": _move,
     "leave_pocket": _leave_pocket,
     "wrong_pocket": _wrong_pocket,
+    "wrong_asset": _wrong_asset,
 }

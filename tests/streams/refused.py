@@ -23,10 +23,11 @@ __all__ = ["RECIPES", "held_withdrawal", "indebted_withdrawal", "owing_withdrawa
 K = EventKind
 #: Reasons to refuse that any stream may meet. Those of changes of rules come with such changes.
 OF_CHANGES = (Reject.RULE_IS_FIXED, Reject.RULES_CONTRADICT, Reject.CHANGE_LIMIT)
-#: Those of listings and of pockets come with these.
+#: Those of listings, of pockets and of assets come with these.
 OF_LISTINGS = (Reject.MARKET_NOT_LISTED, Reject.MARKET_LISTED)
 OF_POCKETS = (Reject.ACCOUNT_ISOLATED, Reject.OTHER_OWNER)
-REASONS = [reason for reason in Reject if reason not in (*OF_CHANGES, *OF_LISTINGS, *OF_POCKETS)]
+OF_ASSETS = (Reject.WRONG_ASSET,)
+REASONS = [reason for reason in Reject if reason not in (*OF_CHANGES, *OF_LISTINGS, *OF_POCKETS, *OF_ASSETS)]
 #: States in which nobody may open lots.
 STOPPED = (BreakerState.HALTED, BreakerState.REOPENING)
 Fields = dict[str, int]

@@ -14,7 +14,7 @@ from fractions import Fraction
 import pytest
 
 from backstop.core.events import FUND, Cause, EffectKind, EventKind
-from backstop.core.instruments import CloseoutRules, VenueRules
+from backstop.core.instruments import AssetRules, CloseoutRules, VenueRules
 from backstop.reference.records import Effect
 from tests.vectors.driving import SMALL, Drive, flat_market, still_rules
 from tests.vectors.tables.dydx import Position
@@ -209,7 +209,8 @@ def test_the_engines_cap_on_an_accounts_notional_leaves_the_same(case: OrderSize
     # The engine's cap is the venue's on a whole account, in a market without other limits: it knows
     # no portion of a position, and here the account is insolvent, so that all of it would be closed
     # at once.
-    closeout = CloseoutRules(account_notional_max=case.notional_max * FINE, depth_share_ppm=1_000_000)
+    closeout = CloseoutRules(depth_share_ppm=1_000_000)
+    assets = (AssetRules(account_notional_max=case.notional_max * FINE),)
     quote = -notional_of(BTC, case.quantums) - 1_000_000
-    drive = _engine(quote, (Position(0, case.quantums),), VenueRules(markets=(), closeout=closeout, limits=SMALL))
+    drive = _engine(quote, (Position(0, case.quantums),), VenueRules(markets=(), closeout=closeout, assets=assets, limits=SMALL))
     assert _only_order(drive).lots == case.delta

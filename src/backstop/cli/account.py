@@ -65,7 +65,7 @@ def _failed(message: str) -> typer.Exit:
 def _ranks(past: Past, account: int, symbol: str | None) -> list[dict[str, Any]]:
     """Return an object for each market in which the account has lots, or for the one asked for."""
     from backstop.core.events import Health
-    from backstop.core.ledger import position_of
+    from backstop.core.position_rows import position_of
     from backstop.runs.ranking import rank_market
 
     try:

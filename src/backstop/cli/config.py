@@ -99,7 +99,8 @@ def check(path: VenuePath, as_json: AsJson = False) -> None:
         for warning in warnings:
             say(f"{path}: warning: {warning}")
         if venue is not None:
-            tell(f"{path}: ok, {counted(len(venue.markets), 'market')}, {venue.asset.name}, hash {venue.hash}")
+            names = ", ".join(asset.name for asset in venue.assets)
+            tell(f"{path}: ok, {counted(len(venue.markets), 'market')}, {names}, hash {venue.hash}")
             tell(f"{path}: {_longest_default(venue)}")
             for line in (*_longest_hold(venue), *_falls_survived(venue)):
                 tell(f"{path}: {line}")

@@ -64,33 +64,33 @@ def _text(statement: Statement, by: str) -> Iterator[str]:
     from backstop.feeds.columns import time_text
     from backstop.runs.statement import By
 
-    venue, asset = statement.venue, statement.venue.asset.name
+    venue, asset = statement.venue, statement.asset
     lines = sorted(statement.lines(By(by)), key=lambda line: (line.cause, -abs(line.received - line.paid)))
     drawdowns = statement.drawdowns_ppm()
     nets = [line.received - line.paid for line in lines]
-    money = [grouped(venue, atoms) for atoms in (statement.opening, statement.closing, statement.uncovered, *nets)]
+    money = [grouped(asset, atoms) for atoms in (statement.opening, statement.closing, statement.uncovered, *nets)]
     width = max(len(text) for text in money)
-    yield f"{'fund':<17}{shown_name(statement.group)}, of {shown_name(venue.name)}, in {asset}"
+    yield f"{'fund':<17}{shown_name(statement.group)}, of {shown_name(venue.name)}, in {asset.name}"
     yield f"{'from':<17}{time_text(statement.start_ns)} to {time_text(statement.end_ns)}"
     yield f"{'opening':<17}{money[0]:>{width}}"
     for line in lines[:_LINES_SHOWN]:
-        yield f"{line.cause.name.lower():<17}{grouped(venue, line.received - line.paid):>{width}}  {_parts(statement, line)}"
+        yield f"{line.cause.name.lower():<17}{grouped(asset, line.received - line.paid):>{width}}  {_parts(statement, line)}"
     if len(lines) > _LINES_SHOWN:
         yield f"{'':<17}and {counted(len(lines) - _LINES_SHOWN, 'line')} more (--json has all)"
     yield f"{'closing':<17}{money[1]:>{width}}"
     if statement.uncovered:
-        yield f"{'uncovered':<17}{grouped(venue, statement.uncovered):>{width}}  of the group's losses, paid by nobody so far"
+        yield f"{'uncovered':<17}{grouped(asset, statement.uncovered):>{width}}  of the group's losses, paid by nobody so far"
     if statement.funding_paid or statement.funding_got:
-        paid, got = (grouped(venue, atoms) for atoms in (statement.funding_paid, statement.funding_got))
-        left = grouped(venue, statement.funding_paid - statement.funding_got)
+        paid, got = (grouped(asset, atoms) for atoms in (statement.funding_paid, statement.funding_got))
+        left = grouped(asset, statement.funding_paid - statement.funding_got)
         yield f"{'funding':<17}by index in the group's markets, through no fund: {paid} paid, {got} received, {left} on its way"
-    yield f"{'peak':<17}{grouped(venue, statement.peak.atoms):>{width}}  {time_text(statement.peak.time_ns)}"
-    yield f"{'low':<17}{grouped(venue, statement.low.atoms):>{width}}  {time_text(statement.low.time_ns)}"
+    yield f"{'peak':<17}{grouped(asset, statement.peak.atoms):>{width}}  {time_text(statement.peak.time_ns)}"
+    yield f"{'low':<17}{grouped(asset, statement.low.atoms):>{width}}  {time_text(statement.low.time_ns)}"
     yield f"{'drawdown':<17}{int(drawdowns[-1]) / 1e4:.2f} % at the end, {int(drawdowns.max()) / 1e4:.2f} % at most, of the peak until then"
 
 
 def _parts(statement: Statement, line: Line) -> str:
-    venue = statement.venue
-    ways = [f"{grouped(venue, atoms)} {way}" for atoms, way in ((line.received, "in"), (line.paid, "out")) if atoms]
+    asset = statement.asset
+    ways = [f"{grouped(asset, atoms)} {way}" for atoms, way in ((line.received, "in"), (line.paid, "out")) if atoms]
     about = f"{shown_name(line.about)}: " if line.about else ""
     return f"{about}{line.movements:,} {'movement' if line.movements == 1 else 'movements'}, {', '.join(ways)}"

@@ -124,7 +124,7 @@ def show(
             typer.echo("note: its codes have other meanings in this version: rows are shown as numbers", err=True)
         journal.check_head()
         line = None
-        for line in islice(chosen(journal, choice), limit):
+        for line in islice(chosen(journal, choice, speaker), limit):
             teller = speaker if line.adl_policy is None else speaker.under(line.adl_policy)
             if as_json:
                 tell_json(_line_object(teller, line), indent=None)

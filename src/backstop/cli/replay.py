@@ -177,7 +177,8 @@ def _say_report(case: Case) -> None:
     for name, noun in (("costs_rounded", ("cost",)), ("collateral_rounded", ("amount of collateral", "amounts of collateral"))):
         if accounts.get(name):
             error = accounts["cost_error_max" if name == "costs_rounded" else "collateral_error_max"]
-            say(f"accounts: {counted(accounts[name], *noun)} rounded to the atom, by at most {error} {case.venue.asset.name}")
+            unit = f" {case.venue.asset.name}" if len(case.venue.assets) == 1 else ""
+            say(f"accounts: {counted(accounts[name], *noun)} rounded to the atom, by at most {error}{unit}")
     for number, lots in case.opening_imbalance.items():
         market_spec = case.venue.markets[number]
         say(f"accounts: {shown_name(market_spec.symbol)} does not net: traders outside of the files hold {market_spec.quantity_text(lots)}")

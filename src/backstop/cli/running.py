@@ -89,7 +89,7 @@ def refusals() -> Iterator[None]:
     1 for a file that is missing or refused, a full disk, an overflow; for a journal that is damaged
     or none as ``_code_of`` says.
     """
-    from backstop.config import ConfigError
+    from backstop.config import ConfigError, SeveralAssetsError
     from backstop.feeds.errors import FeedError
     from backstop.journal import JournalDamaged, JournalError
     from backstop.markets.population import PopulationError
@@ -97,7 +97,7 @@ def refusals() -> Iterator[None]:
 
     try:
         yield
-    except (ConfigError, FeedError, JournalError, PopulationError, ScenarioError) as error:
+    except (ConfigError, FeedError, JournalError, PopulationError, ScenarioError, SeveralAssetsError) as error:
         message = str(error)
     except OverflowError as error:
         message = f"the engine stopped: {error}"

@@ -192,6 +192,8 @@ def compare_wave(path: Path | str, seq: int | None = None) -> Comparison:
     recorded = AdlPlanEffect(past.next_effects[_asking(past.next_effects)[0][0]]).policy
     notes = [f"recorded under {recorded.name.lower()}"]
     outcomes = []
+    past.venue.need_one_asset("a comparison of policies")
+    asset = past.venue.asset
     for policy in AdlPolicy:
         effects = _run_under(past, policy)
         if policy == recorded and not np.array_equal(effects, past.next_effects):
@@ -200,7 +202,6 @@ def compare_wave(path: Path | str, seq: int | None = None) -> Comparison:
     plans = sorted({outcome.plans for outcome in outcomes})
     if plans != [1]:
         notes.append(f"the event holds {' to '.join(map(str, plans))} plans; only the first meets the same state under every policy")
-    asset = past.venue.asset
     title = f"{past.venue.name}, seq {seq}"
     return Comparison(title, asset.name, asset.decimals, tuple(outcomes), "notional at mark", tuple(notes))
 

@@ -130,7 +130,7 @@ def _may_change(old: VenueRules, each: Difference) -> bool:
 def _others(old: Venue, new: Venue) -> tuple[str, ...]:
     """Name what differs and is no number."""
     pairs = {
-        "asset": (old.asset, new.asset),
+        "asset": (old.assets, new.assets),
         "waterfall: the order of the stages": (old.rules.stages, new.rules.stages),
     }
     found = [name for name, (before, after) in pairs.items() if before != after]

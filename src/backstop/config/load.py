@@ -83,19 +83,21 @@ def _check_between(parts: Parts, markets: list[MarketPart], findings: list[Findi
         first.setdefault(market.spec.symbol, market.key)
     if parts.asset is None or not markets:
         return
-    largest = [(market.notional_max, market.spec.symbol) for market in markets if market.notional_max <= NOTIONAL_ATOMS_MAX]
-    total = sum(notional for notional, _ in largest)
-    if total > NOTIONAL_ATOMS_MAX:
-        names = " + ".join(f"{symbol} {amount_text(notional, parts.asset)}" for notional, symbol in sorted(largest, reverse=True)[:4])
-        names += " + ..." if len(largest) > 4 else ""
-        findings.append(
-            Finding(
-                "market",
-                f"the largest positions add up to {names} = {amount_text(total, parts.asset)} {parts.asset.name}:"
-                f" must be at most {amount_text(NOTIONAL_ATOMS_MAX, parts.asset)} {parts.asset.name} (2^60 atoms), so that sums never"
-                " overflow; lower position_max or price_max, or raise price_min",
+    for number, asset in enumerate(parts.assets):
+        mine = [market for market in markets if market.rules.settlement_asset == number]
+        largest = [(market.notional_max, market.spec.symbol) for market in mine if market.notional_max <= NOTIONAL_ATOMS_MAX]
+        total = sum(notional for notional, _ in largest)
+        if total > NOTIONAL_ATOMS_MAX:
+            names = " + ".join(f"{symbol} {amount_text(notional, asset)}" for notional, symbol in sorted(largest, reverse=True)[:4])
+            names += " + ..." if len(largest) > 4 else ""
+            findings.append(
+                Finding(
+                    "market",
+                    f"the largest positions add up to {names} = {amount_text(total, asset)} {asset.name}:"
+                    f" must be at most {amount_text(NOTIONAL_ATOMS_MAX, asset)} {asset.name} (2^60 atoms), so that sums never"
+                    " overflow; lower position_max or price_max, or raise price_min",
+                )
             )
-        )
 
 
 #: What the simulated providers answer, by its name in the file.
@@ -103,7 +105,7 @@ _ANSWERS = {"accept": int(Answer.ACCEPT), "refuse": int(Answer.REFUSE), "silent"
 
 
 def _venue(file: VenueFile, parts: Parts, markets: list[MarketPart], text: str, place: str) -> Venue:
-    assert parts.asset is not None
+    assert parts.assets
     assert parts.levels is not None
     assert parts.limits is not None
     rules = VenueRules(
@@ -120,6 +122,7 @@ def _venue(file: VenueFile, parts: Parts, markets: list[MarketPart], text: str, 
         adl_policy=parts.adl_policy,
         adl=parts.adl,
         socialise_policy=parts.socialise_policy,
+        assets=parts.asset_rules,
         limits=parts.limits,
         solvent_pay_first=file.venue.solvent_pay_first,
         epoch_ns=file.venue.epoch,
@@ -135,7 +138,7 @@ def _venue(file: VenueFile, parts: Parts, markets: list[MarketPart], text: str, 
         hash=_hash(resolved),
         resolved=resolved,
         rules=rules,
-        asset=parts.asset,
+        assets=parts.assets,
         markets=tuple(part.spec for part in markets),
         books=tuple(part.book for part in markets),
         groups=parts.groups,

@@ -86,7 +86,8 @@ def read_market(number: int, section: MarketSection, pieces: Pieces, parts: Part
     if parts.asset is None:
         return None
     before = len(findings)
-    read = _Reader(number, section, parts.asset, findings)
+    of_group = parts.funds[parts.groups.index(section.group)] if section.group in parts.groups else parts.funds[0]
+    read = _Reader(number, section, parts.assets[of_group.asset], findings)
     _check_symbol(read)
     grid = _grid(read, parts)
     tiers = _tiers(read, parts)
@@ -125,6 +126,7 @@ def read_market(number: int, section: MarketSection, pieces: Pieces, parts: Part
         fill_band_ppm=section.fill_band_ppm,
         reports_depth=int(section.depth == "reported"),
         group=group,
+        settlement_asset=of_group.asset,
         is_listed=int(section.listed),
         **stops,
     )

@@ -7,7 +7,7 @@ from decimal import Decimal
 from backstop.config.findings import Finding, did_you_mean
 from backstop.config.quantise import decimal_text
 from backstop.config.schema import CommitmentSection, ProviderSection
-from backstop.config.sections import Parts, atoms_or_finding
+from backstop.config.sections import Parts, asset_number, atoms_or_finding
 from backstop.config.shape import Pieces
 from backstop.config.venue import Asset, ProviderSpec
 from backstop.core.instruments import NO_CAP, PPM, CommitmentRules, ProviderRules
@@ -28,16 +28,21 @@ def read_providers(pieces: Pieces, parts: Parts, findings: list[Finding]) -> Non
             findings.append(Finding(f"{key}.name", f"is already at provider[{names.index(provider.name)}]", f'"{provider.name}"'))
         if provider.vault and any(other.vault for other in pieces.providers[:number]):
             findings.append(Finding(f"{key}.vault", "there is a vault already: at most one provider may be it", "true", provider.name))
-        parts.providers += (_provider(key, provider, parts, parts.asset, findings),)
-        capital = atoms_or_finding(f"{key}.capital", provider.capital, parts.asset, findings, provider.name)
+        asset = asset_number(key, provider.asset, parts, findings, provider.name)
+        parts.providers += (_provider(key, provider, parts, asset, findings),)
+        capital = atoms_or_finding(f"{key}.capital", provider.capital, parts.assets[asset], findings, provider.name)
         parts.backers += (ProviderSpec(provider.name, capital),)
 
 
-def _provider(key: str, section: ProviderSection, parts: Parts, asset: Asset, findings: list[Finding]) -> ProviderRules:
+def _provider(key: str, section: ProviderSection, parts: Parts, number: int, findings: list[Finding]) -> ProviderRules:
+    asset = parts.assets[number]
     rows = [[CommitmentRules(), CommitmentRules()] for _ in parts.groups]
-    for number, commitment in enumerate(section.commitment):
-        here = f"{key}.commitment[{number}]"
+    for place, commitment in enumerate(section.commitment):
+        here = f"{key}.commitment[{place}]"
         group = _group(here, commitment, parts, section.name, findings)
+        if parts.funds[group].asset != number:
+            right = f"must be a group of {asset.name}, the provider's asset: this one is of {parts.asset_of_group(group).name}"
+            findings.append(Finding(f"{here}.group", right, f'"{parts.groups[group]}"', section.name))
         rules = _commitment(here, commitment, asset, section.name, findings)
         for direction in _DIRECTIONS[commitment.direction]:
             if rows[group][direction] != CommitmentRules() and parts.groups_are_sound:
@@ -56,6 +61,7 @@ def _provider(key: str, section: ProviderSection, parts: Parts, asset: Asset, fi
         leverage_ppm=int(leverage),
         loss_stop=_limit(f"{key}.loss_stop", section.loss_stop, asset, section.name, findings) or 1,
         is_vault=section.vault,
+        asset=number,
     )
 
 

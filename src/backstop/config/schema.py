@@ -11,13 +11,15 @@ from decimal import Decimal, InvalidOperation
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, PlainSerializer, Tag, WithJsonSchema
 from pydantic_core import PydanticUndefined
 
 from backstop.config.quantise import decimal_text
 from backstop.core.events import AdlPolicy, InitialMargin, SocialisePolicy
 from backstop.core.instruments import (
+    ASSETS_MAX,
     AdlRules,
+    AssetRules,
     BreakerRules,
     CloseoutRules,
     CommitmentRules,
@@ -180,14 +182,28 @@ class VenueSection(_Section):
     epoch: Duration = _rule(VenueRules, "epoch_ns")
 
 
-class AssetSection(_Section):
-    """The settlement asset: margin, profit, loss and fund are paid in it.
+def _asset_rule(name: str, place: str) -> Any:
+    """Return the field of a rule of an asset, which stands elsewhere where the file has one asset."""
+    parameter = next(parameter for parameter in parameters_of(AssetRules) if parameter.name == name)
+    words = f"{parameter.words} Only in `[[asset]]`; `[asset]` has it in {place}."
+    field: Any = Field
+    return field(default=None, description=words, json_schema_extra=_unit("asset"))
 
-    There is exactly one for now.
+
+class AssetSection(_Section):
+    """A settlement asset: margin, profit, loss and fund are paid in it.
+
+    One `[asset]`, or a `[[asset]]` each, numbered in this order from 0. Then each market group and
+    each provider names its own.
     """
 
     name: Annotated[str, Field(pattern=r"^[A-Z0-9]{1,16}$")] = Field(description="Name of the asset, as in symbols.")
     decimals: Annotated[int, Field(ge=0, le=18)] = Field(description="Decimals of its atom: 6 makes the atom 0.000001.", examples=[6])
+    minimum_notional: Number | None = _asset_rule("minimum_notional", "the stage `closeout`")
+    account_notional_max: Number | None = _asset_rule("account_notional_max", "the stage `closeout`")
+    owner_loss_max: Number | None = _asset_rule("owner_loss_max", "the stage `fund`")
+    deficit_halt: Number | None = _asset_rule("deficit_halt", "`breakers`")
+    parts_min_notional: Number | None = _asset_rule("parts_min_notional", "the stage `adl`")
 
 
 class LevelsSection(_Section):
@@ -218,9 +234,9 @@ class CloseoutStage(_Section):
     interval: Duration = _rule(CloseoutRules, "interval_ns")
     deadline: Duration = _rule(CloseoutRules, "deadline_ns")
     order_timeout: Duration = _rule(CloseoutRules, "order_timeout_ns")
-    minimum_notional: Number = _rule(CloseoutRules, "minimum_notional")
+    minimum_notional: Number = _rule(AssetRules, "minimum_notional")
     cap_interval: Duration = _rule(CloseoutRules, "cap_interval_ns")
-    account_notional_max: Number | None = _rule(CloseoutRules, "account_notional_max")
+    account_notional_max: Number | None = _rule(AssetRules, "account_notional_max")
     venue_notional_max: Number | None = _rule(CloseoutRules, "venue_notional_max")
     carry_max: Duration | None = _rule(CloseoutRules, "carry_max_ns")
     carry_move_ppm: int = _rule(CloseoutRules, "carry_move_ppm")
@@ -259,7 +275,7 @@ class FundStage(_Section):
     target: Number | None = _rule(FundRules, "target", also=", where the file has no `group`.")
     contribution_ppm: int = _rule(FundRules, "contribution_ppm", also=", where the file has no `group`.")
     window: Duration = _rule(FundsRules, "window_ns")
-    owner_loss_max: Number | None = _rule(FundsRules, "owner_loss_max")
+    owner_loss_max: Number | None = _rule(AssetRules, "owner_loss_max")
     trading_fee_share_ppm: int = _rule(FundsRules, "trading_fee_share_ppm")
     recovery_interval: Duration = _rule(FundsRules, "recovery_interval_ns")
     owner_memory: Duration = _rule(FundsRules, "owner_memory_ns")
@@ -275,7 +291,7 @@ class AdlStage(_Section):
 
     stage: Literal["adl"]
     policy: AdlPolicyName = _rule(VenueRules, "adl_policy", names=AdlPolicy)
-    parts_min_notional: Number = _rule(AdlRules, "parts_min_notional")
+    parts_min_notional: Number = _rule(AssetRules, "parts_min_notional")
     counterparties_max: int = _rule(AdlRules, "counterparties_max")
 
 
@@ -303,6 +319,7 @@ class GroupSection(_Section):
     """A market group: its markets share a fund, and commitments of providers are made to it."""
 
     name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="Name that markets and commitments refer to.")
+    asset: str | None = Field(default=None, description="Asset of its fund and of its markets; must be there with `[[asset]]`.")
     opening_balance: Number = Field(
         default=Decimal(0), description="Balance of the group's fund in a new engine.", json_schema_extra=_unit("asset")
     )
@@ -330,6 +347,9 @@ class ProviderSection(_Section):
     """
 
     name: Annotated[str, Field(min_length=1, max_length=64)] = Field(description="Name of the provider, also of its account.")
+    asset: str | None = Field(
+        default=None, description="Asset of its account and of the groups that it commits itself to; must be there with `[[asset]]`."
+    )
     vault: bool = _rule(ProviderRules, "is_vault")
     capital: Number = Field(description="Balance of its account in a new engine.", json_schema_extra=_unit("asset"))
     leverage: Number = _rule(ProviderRules, "leverage_ppm", unit="ratio")
@@ -366,7 +386,7 @@ class BreakersSection(_Section):
     outage_grace_ppm: int = _rule(BreakerRules, "outage_grace_ppm")
     outage_grace_max: Duration = _rule(BreakerRules, "outage_grace_max_ns")
     operator_hold_max: Duration = _rule(BreakerRules, "operator_hold_max_ns")
-    deficit_halt: Number = _rule(BreakerRules, "deficit_halt")
+    deficit_halt: Number = _rule(AssetRules, "deficit_halt")
     deficit_window: Duration = _rule(BreakerRules, "deficit_window_ns")
     act_age_max: Duration | None = _rule(BreakerRules, "act_age_max_ns")
     doubt_max: Duration = _rule(BreakerRules, "doubt_max_ns")
@@ -489,11 +509,22 @@ class MarketSection(_Section):
     book: BookSection = Field(description="The simulated book.")
 
 
+def _count_tag(value: object) -> str:
+    return "several" if isinstance(value, list) else "one"
+
+
+#: One asset as a table, or several as a list.
+OneOrMoreAssets = Annotated[
+    Annotated[AssetSection, Tag("one")] | Annotated[list[AssetSection], Field(min_length=1, max_length=ASSETS_MAX), Tag("several")],
+    Discriminator(_count_tag),
+]
+
+
 class VenueFile(_Section):
     """A venue: its asset, its markets, its levels and its waterfall."""
 
     venue: VenueSection
-    asset: AssetSection
+    asset: OneOrMoreAssets
     levels: LevelsSection = Field(default_factory=LevelsSection)
     limits: LimitsSection = Field(default_factory=LimitsSection)
     breakers: BreakersSection = Field(default_factory=BreakersSection)

@@ -33,6 +33,7 @@ from backstop.core.instruments import (
     NO_CAP,
     PPM,
     AdlRules,
+    AssetRules,
     BreakerRules,
     CloseoutRules,
     DisposalRules,
@@ -45,7 +46,7 @@ from backstop.core.instruments import (
 )
 from backstop.core.stages import misplaced, paid_first
 
-__all__ = ["AMOUNT_ATOMS_MAX", "Parts", "amount_text", "atoms_or_finding", "read_sections", "solvent_first", "stage_names"]
+__all__ = ["AMOUNT_ATOMS_MAX", "Parts", "amount_text", "asset_number", "atoms_or_finding", "read_sections", "solvent_first", "stage_names"]
 
 Rules = TypeVar("Rules", bound=NamedTuple)
 
@@ -57,7 +58,11 @@ AMOUNT_ATOMS_MAX = 1 << 60
 class Parts:
     """What the sections became; None where one could not be read."""
 
-    asset: Asset | None = None
+    #: Empty where they could not be read; their rules stand beside them.
+    assets: tuple[Asset, ...] = ()
+    asset_rules: tuple[AssetRules, ...] = (AssetRules(),)
+    #: The file has a list of them: groups and providers name theirs.
+    has_asset_list: bool = False
     levels: LevelRules | None = None
     limits: LimitRules | None = None
     stages: tuple[int, ...] = ()
@@ -80,6 +85,15 @@ class Parts:
     #: Last tiers whose maintenance rate is too high for the levels: key, symbol and rate.
     steep: list[tuple[str, str, int]] = field(default_factory=list)
 
+    @property
+    def asset(self) -> Asset | None:
+        """The first asset."""
+        return self.assets[0] if self.assets else None
+
+    def asset_of_group(self, group: int) -> Asset:
+        """The asset of a market group."""
+        return self.assets[self.funds[group].asset]
+
 
 def stage_names(waterfall: list[Any]) -> list[str]:
     """Return the stages' names in their order."""
@@ -89,8 +103,7 @@ def stage_names(waterfall: list[Any]) -> list[str]:
 def read_sections(pieces: Pieces, findings: list[Finding]) -> Parts:
     """Turn the sections into the engine's integers; add every problem to ``findings``."""
     parts = Parts()
-    if pieces.asset is not None:
-        parts.asset = Asset(pieces.asset.name, pieces.asset.decimals)
+    _read_assets(pieces, parts, findings)
     _read_groups(pieces, parts, findings)
     if pieces.levels is not None:
         parts.levels = _levels(pieces.levels, findings)
@@ -103,14 +116,77 @@ def read_sections(pieces: Pieces, findings: list[Finding]) -> Parts:
         _check_order(pieces.stages, pieces, findings)
     if pieces.breakers is not None and pieces.guard is not None and parts.asset is not None:
         parts.breakers = _breakers(pieces.breakers, pieces.guard, parts.asset, findings)
+        _move_amounts("breakers", pieces.breakers, ("deficit_halt",), parts, findings)
+        _refuse_sums("breakers", pieces.breakers, ("flow_throttle", "flow_halt"), parts, findings)
     return parts
+
+
+def _read_assets(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
+    """Read the assets; of a list of them their rules, too, which otherwise stand in the stages."""
+    if not pieces.assets:
+        return
+    parts.has_asset_list = pieces.has_asset_list
+    parts.assets = tuple(Asset(section.name, section.decimals) for section in pieces.assets)
+    names, rules = [section.name for section in pieces.assets], list[AssetRules]()
+    for number, section in enumerate(pieces.assets):
+        key = f"asset[{number}]" if parts.has_asset_list else "asset"
+        if section.name in names[:number]:
+            findings.append(Finding(f"{key}.name", f"is already at asset[{names.index(section.name)}]", f'"{section.name}"'))
+        given = {name: value for name in AssetRules._fields if (value := getattr(section, name)) is not None}
+        if given and not parts.has_asset_list:
+            right = "is for a file with [[asset]]: of one asset it stands with its stage, or in [breakers]"
+            findings += [Finding(f"{key}.{name}", right, decimal_text(value)) for name, value in given.items()]
+            given = {}
+        asset = parts.assets[number]
+        rules.append(AssetRules(**{name: atoms_or_finding(f"{key}.{name}", value, asset, findings) for name, value in given.items()}))
+    parts.asset_rules = tuple(rules)
+
+
+def _move_amounts(key: str, section: BaseModel, names: tuple[str, ...], parts: Parts, findings: list[Finding]) -> None:
+    """Read amounts that are the asset's where the file has one; where it has a list, they stand there."""
+    if not parts.assets:
+        return
+    values = {}
+    for name in names:
+        value = getattr(section, name)
+        if parts.has_asset_list:
+            # A resolved file has the defaults in it.
+            if value != type(section).model_fields[name].default:
+                right = "an amount is of one asset: write it in [[asset]]"
+                findings.append(Finding(f"{key}.{name}", right, decimal_text(value)))
+        elif value is not None:
+            values[name] = atoms_or_finding(f"{key}.{name}", value, parts.assets[0], findings)
+    if values:
+        parts.asset_rules = (parts.asset_rules[0]._replace(**values),)
+
+
+def _refuse_sums(key: str, section: BaseModel, names: tuple[str, ...], parts: Parts, findings: list[Finding]) -> None:
+    """Refuse limits of a sum over all markets where they are of several assets."""
+    for name in names if len(parts.assets) > 1 else ():
+        if value := getattr(section, name):
+            right = "must be left out: notionals of several assets do not add up; each market and account has a limit of its own"
+            findings.append(Finding(f"{key}.{name}", right, decimal_text(value)))
+
+
+def asset_number(key: str, name: str | None, parts: Parts, findings: list[Finding], about: str = "") -> int:
+    """Return the number of the asset that a group or provider names; the first, and a finding, where it
+    names none.
+    """
+    names = [asset.name for asset in parts.assets]
+    if name in names:
+        return names.index(name)
+    if name is None and not parts.has_asset_list:
+        return 0
+    value = "" if name is None else f'"{name}"'
+    findings.append(Finding(f"{key}.asset", f"must name an asset: the file has {', '.join(names)}", value, about))
+    return 0
 
 
 def _read_stage(key: str, stage: Any, pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
     if isinstance(stage, AdlStage):
         parts.adl_policy = int(AdlPolicy[stage.policy.upper()])
-        if parts.asset is not None:
-            parts.adl = _rules(AdlRules, key, stage, parts.asset, findings)
+        parts.adl = _rules(AdlRules, key, stage, parts.asset, findings)
+        _move_amounts(key, stage, ("parts_min_notional",), parts, findings)
     elif isinstance(stage, SocialiseStage):
         parts.socialise_policy = int(SocialisePolicy[stage.policy.upper()])
     elif isinstance(stage, TakeoverStage):
@@ -118,10 +194,13 @@ def _read_stage(key: str, stage: Any, pieces: Pieces, parts: Parts, findings: li
         parts.disposal = _rules(DisposalRules, key, stage, parts.asset, findings, "disposal_")
     elif isinstance(stage, CloseoutStage) and parts.asset is not None:
         parts.closeout = _rules(CloseoutRules, key, stage, parts.asset, findings)
+        _move_amounts(key, stage, ("minimum_notional", "account_notional_max"), parts, findings)
+        _refuse_sums(key, stage, ("venue_notional_max",), parts, findings)
     elif isinstance(stage, FundStage) and parts.asset is not None:
         parts.fund = _fund(key, stage, parts.asset, findings)
-        if not pieces.groups:
-            _read_funds([(key, stage)], parts, parts.asset, findings)
+        _move_amounts(key, stage, ("owner_loss_max",), parts, findings)
+        if not pieces.groups and not parts.has_asset_list:
+            _read_funds([(key, stage)], [0], parts, findings)
 
 
 def _read_groups(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
@@ -129,13 +208,21 @@ def _read_groups(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
     of the stage.
     """
     parts.groups_are_sound = pieces.groups is not None and len({group.name for group in pieces.groups}) == len(pieces.groups)
+    if parts.has_asset_list and pieces.groups == []:
+        findings.append(Finding("group", "missing: with [[asset]] each market group names its asset: write a [[group]] for each"))
     if not pieces.groups or parts.asset is None:
         return
     parts.groups = tuple(group.name for group in pieces.groups)
     for number, name in enumerate(parts.groups):
         if name in parts.groups[:number]:
             findings.append(Finding(f"group[{number}].name", f"is already at group[{parts.groups.index(name)}]", f'"{name}"'))
-    _read_funds([(f"group[{number}]", group) for number, group in enumerate(pieces.groups)], parts, parts.asset, findings)
+    sections = [(f"group[{number}]", group) for number, group in enumerate(pieces.groups)]
+    assets = [asset_number(key, group.asset, parts, findings, group.name) for key, group in sections]
+    _read_funds(sections, assets, parts, findings)
+    for number, asset in enumerate(parts.assets if all(group.asset for group in pieces.groups) else ()):
+        if number not in assets:
+            right = f'no market group is of it: write a [[group]] with asset = "{asset.name}", or remove it'
+            findings.append(Finding(f"asset[{number}].name", right, f'"{asset.name}"'))
     for number, stage in pieces.waterfall:
         if isinstance(stage, FundStage):
             for name in ("opening_balance", "loss_per_window_max", "target", "contribution_ppm"):
@@ -146,18 +233,21 @@ def _read_groups(pieces: Pieces, parts: Parts, findings: list[Finding]) -> None:
                     )
 
 
-def _read_funds(sections: list[tuple[str, Any]], parts: Parts, asset: Asset, findings: list[Finding]) -> None:
-    parts.fund_opening_atoms = tuple(
-        atoms_or_finding(f"{key}.opening_balance", section.opening_balance, asset, findings) for key, section in sections
-    )
-    parts.funds = tuple(
-        FundRules(
-            loss_per_window_max=_cap(f"{key}.loss_per_window_max", section.loss_per_window_max, asset, findings),
-            target=_cap(f"{key}.target", section.target, asset, findings),
-            contribution_ppm=section.contribution_ppm,
+def _read_funds(sections: list[tuple[str, Any]], assets: list[int], parts: Parts, findings: list[Finding]) -> None:
+    """Read the funds of groups, each in its asset."""
+    balances, funds = list[int](), list[FundRules]()
+    for (key, section), number in zip(sections, assets, strict=True):
+        asset = parts.assets[number]
+        balances.append(atoms_or_finding(f"{key}.opening_balance", section.opening_balance, asset, findings))
+        funds.append(
+            FundRules(
+                loss_per_window_max=_cap(f"{key}.loss_per_window_max", section.loss_per_window_max, asset, findings),
+                target=_cap(f"{key}.target", section.target, asset, findings),
+                contribution_ppm=section.contribution_ppm,
+                asset=number,
+            )
         )
-        for key, section in sections
-    )
+    parts.fund_opening_atoms, parts.funds = tuple(balances), tuple(funds)
 
 
 def _fund(key: str, stage: FundStage, asset: Asset, findings: list[Finding]) -> FundsRules:

@@ -38,7 +38,7 @@ Section = TypeVar("Section", bound=BaseModel)
 _STAGES = tuple(map(key_of, STAGES))
 _STAGE: TypeAdapter[Any] = TypeAdapter(WaterfallStage)
 #: Lists of the file, and the key by which people know an entry.
-_NAMED_BY = {"waterfall": "stage", "group": "name", "provider": "name", "market": "symbol"}
+_NAMED_BY = {"asset": "name", "waterfall": "stage", "group": "name", "provider": "name", "market": "symbol"}
 _ENTRY = re.compile(r"(\w+)\[(\d+)\]\.(.+)")
 
 
@@ -47,7 +47,10 @@ class Pieces:
     """The sections that have the right shape, independent of the others."""
 
     venue: VenueSection | None = None
-    asset: AssetSection | None = None
+    #: None where one of them is malformed.
+    assets: list[AssetSection] | None = None
+    #: The file has a list of them, be it of one.
+    has_asset_list: bool = False
     levels: LevelsSection | None = None
     limits: LimitsSection | None = None
     #: Number and section of each stage that is well formed.
@@ -68,7 +71,8 @@ def pieces_of(raw: Mapping[str, Any]) -> Pieces:
     """Return the sections of a file that have the right shape."""
     pieces = Pieces(
         venue=_try(VenueSection, raw.get("venue")),
-        asset=_try(AssetSection, raw.get("asset")),
+        assets=_try_all(AssetSection, raw["asset"] if isinstance(raw.get("asset"), list) else [raw.get("asset")]),
+        has_asset_list=isinstance(raw.get("asset"), list),
         levels=_try(LevelsSection, raw.get("levels", {})),
         limits=_try(LimitsSection, raw.get("limits", {})),
         breakers=_try(BreakersSection, raw.get("breakers", {})),
@@ -177,6 +181,8 @@ def _path(raw: Any, loc: tuple[int | str, ...]) -> list[int | str]:
     for step in loc:
         if len(path) == 2 and path[0] == "waterfall" and step in _STAGES:
             continue
+        if path == ["asset"] and step in ("one", "several"):
+            continue
         path.append(step)
     return path
 
@@ -247,8 +253,6 @@ def _model_in(annotation: Any, raw: Any) -> Any:
 
 def _wrong(raw: Mapping[str, Any], path: list[int | str], error: ErrorDetails) -> Finding:
     key, value = _key(path), _at(raw, path)
-    if key == "asset" and isinstance(value, list):
-        return Finding(key, f"{len(value)} assets: exactly one settlement asset is supported for now: write one [asset]")
     match error["type"]:
         case "missing":
             return Finding(key, "missing: it has no default")

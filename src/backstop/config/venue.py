@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from backstop.config.quantise import Rounding, decimal_text, steps_of, value_of
 from backstop.core.contract_terms import Contract, ContractKind, contract_of
 from backstop.core.instruments import VenueRules
 
-__all__ = ["Asset", "BookRules", "MarketSpec", "ProviderSpec", "Venue"]
+__all__ = ["Asset", "BookRules", "MarketSpec", "ProviderSpec", "SeveralAssetsError", "Venue"]
 
 
 class BookRules(NamedTuple):
@@ -49,6 +50,21 @@ class Asset:
             return str(atoms)
         whole, rest = divmod(abs(atoms), 10**self.decimals)
         return f"{'-' if atoms < 0 else ''}{whole}.{rest:0{self.decimals}d}"
+
+    def money(self, atoms: int) -> str:
+        """Return atoms as a decimal text with the asset's name, as in ``-12.500000 USDT``."""
+        return f"{self.text(atoms)} {self.name}"
+
+
+class SeveralAssetsError(ValueError):
+    """Money of a venue of several assets was asked for in one."""
+
+    def __init__(self, what: str, venue: str, names: list[str]) -> None:
+        """Name what was asked for, the venue and its assets."""
+        super().__init__(
+            f"{what} is of money in one asset, and venue {venue} has {len(names)}, {', '.join(names)}: `backstop replay` shows each by"
+            " itself, with `--json`, too, and so do `journal show`, `explain` and `fund statement`"
+        )
 
 
 class ProviderSpec(NamedTuple):
@@ -129,7 +145,8 @@ class Venue:
     #: Every key with its value, defaults filled in, in the file's own structure.
     resolved: dict[str, Any]
     rules: VenueRules
-    asset: Asset
+    #: One or more, by number.
+    assets: tuple[Asset, ...]
     markets: tuple[MarketSpec, ...]
     #: One a market, in the same order.
     books: tuple[BookRules, ...]
@@ -144,6 +161,36 @@ class Venue:
     #: What is allowed and probably not meant.
     warnings: tuple[str, ...] = field(default=())
 
+    @property
+    def asset(self) -> Asset:
+        """The asset of a venue that has one; raises ``SeveralAssetsError`` where it has several."""
+        self.need_one_asset("this")
+        return self.assets[0]
+
+    def need_one_asset(self, what: str) -> None:
+        """Raise ``SeveralAssetsError``, which names ``what``, where the venue has several assets."""
+        if len(self.assets) > 1:
+            raise SeveralAssetsError(what, self.name, [asset.name for asset in self.assets])
+
+    def asset_of_market(self, market: int) -> Asset:
+        """Return the asset in which a market settles."""
+        return self.assets[self.rules.markets[market].settlement_asset]
+
+    def asset_of_group(self, group: int) -> Asset:
+        """Return the asset of a market group and its fund."""
+        return self.assets[self.rules.funds[group].asset]
+
+    def asset_of_provider(self, provider: int) -> Asset:
+        """Return the asset of a provider."""
+        return self.assets[self.rules.providers[provider].asset]
+
+    def asset_number(self, name: str) -> int:
+        """Return the number of an asset; raise ``KeyError`` with the names that there are."""
+        names = [asset.name for asset in self.assets]
+        if name not in names:
+            raise KeyError(f"unknown asset {name}: the venue has {', '.join(names)}")
+        return names.index(name)
+
     def market(self, symbol: str) -> int:
         """Return the number of a market; raise ``KeyError`` with the nearest symbols."""
         for number, market in enumerate(self.markets):
@@ -152,3 +199,13 @@ class Venue:
         symbols = [market.symbol for market in self.markets]
         hint = did_you_mean(symbol, symbols) or f"the venue has {', '.join(symbols)}"
         raise KeyError(f"unknown market {symbol}: {hint}")
+
+    def renamed(self, markets: Mapping[int, str], providers: Mapping[int, str]) -> Venue:
+        """Return the venue with some markets and providers, by number, called otherwise; ``text``,
+        ``hash`` and ``resolved`` stay those of its file.
+        """
+        return replace(
+            self,
+            markets=tuple(replace(each, symbol=markets.get(number, each.symbol)) for number, each in enumerate(self.markets)),
+            providers=tuple(each._replace(name=providers.get(number, each.name)) for number, each in enumerate(self.providers)),
+        )

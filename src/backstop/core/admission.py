@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from backstop.compiled import inlined, kernel, unit
+from backstop.core.assets import asset_of, asset_of_group, is_new_or_of_asset
 from backstop.core.breakers import effective_state
 from backstop.core.changes import parameter_refusal
-from backstop.core.contracts import value_max
+from backstop.core.contracts import settlement_asset, value_max
 from backstop.core.doubt import is_doubted
 from backstop.core.drawdown import group_of_fund
 from backstop.core.events import (
@@ -29,10 +30,11 @@ from backstop.core.events import (
 )
 from backstop.core.instruments import BALANCE_ATOMS_MAX, DEPTH_LOTS_MAX, TIME_NS_MAX, TIME_STEP_NS_MAX
 from backstop.core.kinds import BREAKER_ORDERS, EVENT_VIEWS, PROVIDER_ORDERS
-from backstop.core.ledger import balance_of, position_of
+from backstop.core.ledger import balance_in, balance_of
 from backstop.core.listing import listing_refusal
 from backstop.core.places import fund_id, outside_row, uncovered_id
 from backstop.core.pockets import may_hold
+from backstop.core.position_rows import has_rows, needs_row, position_of
 from backstop.core.rows import TAKEOVER_OFFER, TRADED
 from backstop.core.state import State
 from backstop.core.units import add_checked
@@ -56,14 +58,19 @@ def _is_account(state: State, account: int) -> bool:
 
 
 @kernel
-def _account_refusal(state: State, account: int, owner: int, market: int) -> int:
+def _account_refusal(state: State, account: int, owner: int, market: int, asset: int) -> int:
     if market != NONE and not _is_market(state, market):
         return Reject.UNKNOWN_MARKET
     if not 0 <= owner < state.rules[0].accounts_max:
         return Reject.UNKNOWN_OWNER
+    if not 0 <= asset < state.rules[0].assets:
+        return Reject.UNKNOWN_CODE
     if account != state.engine[0].accounts_now:
         return Reject.ACCOUNT_NOT_NEXT
-    return Reject.ACCOUNT_LIMIT if account >= state.rules[0].accounts_max else 0
+    if account >= state.rules[0].accounts_max:
+        return Reject.ACCOUNT_LIMIT
+    is_of_market = market == NONE or settlement_asset(state, market) == asset
+    return 0 if is_of_market and is_new_or_of_asset(state, owner, asset) else Reject.WRONG_ASSET
 
 
 @kernel
@@ -74,6 +81,12 @@ def _exceeds(balance: int, amount: int) -> bool:
 @inlined
 def _is_market(state: State, market: int) -> bool:
     return 0 <= market < state.rules[0].markets
+
+
+@inlined
+def _is_of_market(state: State, account: int, market: int) -> bool:
+    """Return whether a market settles in an account's asset."""
+    return asset_of(state, account) == settlement_asset(state, market)
 
 
 @kernel
@@ -89,8 +102,10 @@ def _trading_fee_refusal(state: State, account: int, market: int, amount: int) -
         return Reject.UNKNOWN_ACCOUNT
     if not 1 <= amount <= _AMOUNT_MAX:
         return Reject.AMOUNT_OUT_OF_RANGE
-    fits = not _exceeds(balance_of(state, account), -amount) and not _exceeds(balance_of(state, FEES), amount)
-    return 0 if fits else Reject.BALANCE_LIMIT
+    fits = not _exceeds(balance_of(state, account), -amount)
+    if not fits or _exceeds(balance_in(state, FEES, asset_of(state, account)), amount):
+        return Reject.BALANCE_LIMIT
+    return 0 if market == NONE or _is_of_market(state, account, market) else Reject.WRONG_ASSET
 
 
 @kernel
@@ -112,9 +127,12 @@ def _transfer_refusal(state: State, account: int, market: int, code: int, amount
         return Reject.UNKNOWN_CODE
     if amount == 0 or not -_AMOUNT_MAX <= amount <= _AMOUNT_MAX:
         return Reject.AMOUNT_OUT_OF_RANGE
-    if _exceeds(balance_of(state, account), amount) or _exceeds(balance_of(state, WORLD), -amount):
+    asset = asset_of(state, account) if group == NONE else asset_of_group(state, group)
+    if _exceeds(balance_of(state, account), amount) or _exceeds(balance_in(state, WORLD, asset), -amount):
         return Reject.BALANCE_LIMIT
-    if amount > 0 or code == Transfer.FUNDING:
+    if code == Transfer.FUNDING:
+        return 0 if market == NONE or _is_of_market(state, account, market) else Reject.WRONG_ASSET
+    if amount > 0:
         return 0
     if group != NONE:
         left = balance_of(state, fund_id(group)) + amount
@@ -155,7 +173,9 @@ def _provider_refusal(state: State, account: int, provider: int) -> int:
     for each in range(state.rules[0].providers):
         if state.providers[each].account == account:
             return Reject.UNKNOWN_PROVIDER
-    return 0 if state.pocket_markets[account] == NONE else Reject.ACCOUNT_ISOLATED
+    if state.pocket_markets[account] != NONE:
+        return Reject.ACCOUNT_ISOLATED
+    return 0 if asset_of(state, account) == state.providers[provider].asset else Reject.WRONG_ASSET
 
 
 @kernel
@@ -205,19 +225,9 @@ def _order_refusal(state: State, kind: int, order_id: int, code: int) -> int:
 
 
 @kernel
-def _row_needed(state: State, account: int, market: int) -> int:
-    return 1 if position_of(state, account, market) == NONE else 0
-
-
-@kernel
 def _lots_of(state: State, account: int, market: int) -> int:
     position = position_of(state, account, market)
     return 0 if position == NONE else state.positions[position].lots
-
-
-@kernel
-def _has_rows(state: State, needed: int) -> bool:
-    return state.engine[0].positions_now + needed <= len(state.positions)
 
 
 @kernel
@@ -234,7 +244,7 @@ def _opening_refusal(state: State, account: int, market: int, lots: int, cost: i
         return Reject.NO_MARK
     if _lots_of(state, account, market) != 0:
         return Reject.POSITION_EXISTS
-    if not _has_rows(state, _row_needed(state, account, market)):
+    if needs_row(state, account, market) and not has_rows(state, 1):
         return Reject.POSITION_LIMIT
     return Reject.BALANCE_LIMIT if _exceeds(state.positions[outside_row(market)].cost, -cost) else 0
 
@@ -263,10 +273,10 @@ def _fill_refusal(state: State, account: int, other: int, market: int, lots: int
     other_held = 0 if other == NONE else _lots_of(state, other, market)
     if abs(held + lots) > place.position_lots_max or abs(other_held - lots) > place.position_lots_max:
         return Reject.POSITION_LIMIT
-    needed = _row_needed(state, account, market)
-    if other != NONE:
-        needed += _row_needed(state, other, market)
-    if not _has_rows(state, needed):
+    needed = 1 if needs_row(state, account, market) else 0
+    if other != NONE and needs_row(state, other, market):
+        needed += 1
+    if not has_rows(state, needed):
         return Reject.POSITION_LIMIT
     bound = effective_state(state, market)
     if bound != BreakerState.HALTED and bound != BreakerState.REOPENING:
@@ -328,7 +338,7 @@ def _other_refusal(state: State, events: EventArray, index: int) -> int:
     if kind == EventKind.PARAMETER:
         return parameter_refusal(state, events, index)
     if kind == EventKind.ACCOUNT:
-        return _account_refusal(state, event.account, event.other, event.market)
+        return _account_refusal(state, event.account, event.other, event.market, event.code)
     if kind == EventKind.ORDER_DONE or kind == EventKind.ANSWER:
         return _order_refusal(state, kind, event.other, event.code)
     if kind == EventKind.PROVIDER:
@@ -381,4 +391,9 @@ def refusal_of(state: State, events: EventArray, index: int) -> int:
         may_hold_other = kind == EventKind.POSITION or event.other == NONE or may_hold(state, event.other, market)
         if not may_hold_other or not may_hold(state, event.account, market):
             return Reject.ACCOUNT_ISOLATED
-    return 0 if state.markets[market].is_listed != 0 else Reject.MARKET_NOT_LISTED
+    if state.markets[market].is_listed == 0:
+        return Reject.MARKET_NOT_LISTED
+    if kind == EventKind.FILL or kind == EventKind.POSITION:
+        is_of_other = kind == EventKind.POSITION or event.other == NONE or _is_of_market(state, event.other, market)
+        return 0 if is_of_other and _is_of_market(state, event.account, market) else Reject.WRONG_ASSET
+    return 0

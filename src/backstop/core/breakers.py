@@ -12,6 +12,7 @@ finds what is due among all machines.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
+from backstop.core.assets import has_one_asset, rules_of_market
 from backstop.core.columns import DIRTY
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, BreakerState, EventKind, Operator
 from backstop.core.outbox import emit_breaker
@@ -303,10 +304,13 @@ def _count_flow(state: State, row: int, notional: int) -> None:
 
 @kernel
 def add_flow(state: State, market: int, notional: int) -> None:
-    """Count ``notional`` atoms as liquidated, in a market and in the venue."""
+    """Count ``notional`` atoms as liquidated, in a market and, where all of it is of one asset, in the
+    venue.
+    """
     if notional > 0:
         _count_flow(state, market, notional)
-        _count_flow(state, state.rules[0].markets, notional)
+        if has_one_asset(state):
+            _count_flow(state, state.rules[0].markets, notional)
 
 
 @kernel
@@ -322,7 +326,7 @@ def raise_deficit(state: State, market: int, amount: int) -> None:
         breaker.deficit[0] = 0
         breaker.deficit_window = present
     breaker.deficit[0] = add_checked(breaker.deficit[0], amount)
-    if add_checked(breaker.deficit[0], breaker.deficit[1]) <= rules.deficit_halt:
+    if add_checked(breaker.deficit[0], breaker.deficit[1]) <= rules_of_market(state, market).deficit_halt:
         return
     breaker.deficit[0] = 0
     breaker.deficit[1] = 0

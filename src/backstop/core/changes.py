@@ -13,11 +13,11 @@ from backstop.core.columns import CROSSED_ACCOUNT, CROSSED_ORDER, RELIEF_MARGIN
 from backstop.core.contracts import notional_at_mark
 from backstop.core.events import NEVER_NS, NONE, Change, EventArray, Health, Reject
 from backstop.core.instruments import PPM, TIME_NS_MAX, TIME_STEP_NS_MAX
-from backstop.core.ledger import position_of
 from backstop.core.margin import assess, maintenance_margin, position_margin
 from backstop.core.monitor import gather_holders, judge_everyone, judge_gathered
 from backstop.core.outbox import emit_parameter
 from backstop.core.parameter_table import CHANGES_MAX, Scope
+from backstop.core.position_rows import position_of
 from backstop.core.relief import set_kept
 from backstop.core.rule_rows import (
     IS_OF_FLOW,

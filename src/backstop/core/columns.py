@@ -9,6 +9,7 @@ carries              OWNER_CARRIED,               always; by owner
 debts                OWNER_DEBT                   always; by owner
 debts                DEBT_PART                    while one account returns its debts
 shortfalls           OWNER_RESULT                 while one withdrawal is checked; by market
+noted_gains          OWNER_NOTED_NEXT             always; by owner
 noted_gains          OWNER_GROUP_RESULT           while the gains of one group are noted; by owner
 netting, claims,     NETTED_*                     while NETTED_EVENT is the event's number; by
 monitor                                           owner
@@ -169,6 +170,7 @@ __all__ = [
     "OWNER_HELD",
     "OWNER_HOLDERS",
     "OWNER_NET_VALUE",
+    "OWNER_NOTED_NEXT",
     "OWNER_OPEN",
     "OWNER_PAID",
     "OWNER_PAID_NS",
@@ -354,4 +356,6 @@ TAKEN_OWNER, OWNER_TAKEN_EVENT = 134, 135
 LEG_LOTS, LEG_TAKEN, LEG_IS_LISTED, LEG_MARKET = 136, 137, 138, 139
 #: The defaulters of a tear-up (DEFAULTER_*): what each receives.
 DEFAULTER_CASH = 18
-COLUMNS = 140
+#: By owner with noted gains: the next one plus 2, 1 behind the last; 0: nothing is noted.
+OWNER_NOTED_NEXT = 140
+COLUMNS = 141

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["VENUE_ASSET", "Contract", "ContractKind", "Contracts", "InverseContract", "LinearContract", "contract_of", "contracts_of"]
+__all__ = ["FIRST_ASSET", "Contract", "ContractKind", "Contracts", "InverseContract", "LinearContract", "contract_of", "contracts_of"]
 
-#: Number of the asset in which the balances of ACCOUNT rows are.
-VENUE_ASSET = 0
+#: Number of the venue's first asset, the only one of most venues.
+FIRST_ASSET = 0
 
 
 #: No price has more ticks; an average beyond it is told as this.

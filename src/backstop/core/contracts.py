@@ -19,7 +19,7 @@ the rest need not sum to that of all: what closing lots of a position brings at 
 from __future__ import annotations
 
 from backstop.compiled import inlined
-from backstop.core.contract_terms import VENUE_ASSET, ContractKind
+from backstop.core.contract_terms import ContractKind
 from backstop.core.state import State
 from backstop.core.units import add_checked, compare_products, div_ceil, div_floor, mul_div_ceil, mul_div_floor
 
@@ -218,7 +218,7 @@ def lots_reaching(state: State, market: int, notional: int) -> int:
 @inlined
 def settlement_asset(state: State, market: int) -> int:
     """Return the number of the asset in which a market's gains and losses are paid."""
-    return VENUE_ASSET
+    return state.markets[market].settlement_asset
 
 
 @inlined

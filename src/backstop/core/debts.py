@@ -9,8 +9,8 @@ Rules: R6.2.9.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
+from backstop.core.assets import asset_of
 from backstop.core.columns import DEBT_PART, OWNER_DEBT, OWNER_FIRST, OWNER_PAID_NS, SPLIT_HEAP, SPLIT_REMAINDER
-from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.events import NONE, Cause
 from backstop.core.ledger import post
 from backstop.core.places import fund_id
@@ -86,5 +86,5 @@ def return_debts(state: State, account: int, most: int) -> bool:
     for group in range(groups):
         if parts[group] > 0:
             add_debt(state, account, group, -parts[group])
-            post(state, fund_id(group), account, parts[group], VENUE_ASSET, Cause.DEBT_RETURN, NONE)
+            post(state, fund_id(group), account, parts[group], asset_of(state, account), Cause.DEBT_RETURN, NONE)
     return True

@@ -30,7 +30,7 @@ from backstop.core.events import (
     uncovered_of,
 )
 from backstop.core.instruments import PPM
-from backstop.core.parameter_table import Scope, listed, venue_digested
+from backstop.core.parameter_table import Scope, digested, listed, venue_digested
 from backstop.core.places import arrears_gauge, commitment_row, fund_gauge, house_slot, market_gauge
 from backstop.core.results import epoch_mark_ticks, present_epoch, result_bases
 from backstop.core.rows import FUND_SLOTS, GONE, GONE_EPOCH, NOTED, OWED
@@ -269,7 +269,7 @@ def _fill_debt_bytes(state: State) -> bytes:
 
 def _of_scope(rows: NDArray[np.void], scope: Scope, *first: NDArray[Any]) -> bytes:
     """Return the rules of a scope, a row for each of ``rows``, in order of number."""
-    return _block(*first, *(rows[each.field] for each in listed(scope)))
+    return _block(*first, *(rows[each.field] for each in digested(scope)))
 
 
 #: Rules of a market that say nothing where it is linear.
@@ -283,14 +283,14 @@ def _rule_bytes(state: State) -> bytes:
     for row in state.markets:
         # Of a linear contract its kind and lowest price, which is 1, are left out.
         is_linear = row["contract_kind"] == ContractKind.LINEAR
-        values = [int(row[each.field]) for each in listed(Scope.MARKET) if not (is_linear and each.field in _NOT_OF_LINEAR)]
+        values = [int(row[each.field]) for each in digested(Scope.MARKET) if not (is_linear and each.field in _NOT_OF_LINEAR)]
         bands = (int(offset) for offset in row.band_offset_ppm[: int(row.band_count)])
         markets += np.array([*values, *bands], dtype="<i8").tobytes()
     providers = state.providers[: int(rules.providers)]
     places = [commitment_row(number, group, side) for number in range(len(providers)) for group in range(groups) for side in (0, 1)]
     of_tiers = np.repeat(np.arange(len(state.markets)), state.markets["tier_count"])
     return (
-        _block(*(state.rules[each.field] for each in venue_digested()))
+        _block(*((state.rules if each.scope == Scope.VENUE else state.assets[:1])[each.field] for each in venue_digested()))
         + markets
         + _of_scope(state.tiers, Scope.TIER, of_tiers)
         + _of_scope(state.funds, Scope.GROUP)
@@ -310,6 +310,17 @@ def _relief_bytes(state: State) -> bytes:
     ending = np.flatnonzero(ends_ns != NEVER_NS)
     parts = PPM - state.relieved[kept][order]
     return _block(rows["account"][order], rows["market"][order], parts) + _block(ending, ends_ns[ending])
+
+
+def _asset_bytes(state: State) -> bytes:
+    """Return what a venue of several assets has besides."""
+    if len(state.assets) == 1:
+        return b""
+    accounts, others = int(state.engine[0].accounts_now), state.assets[1:]
+    providers = state.providers[: int(state.rules[0].providers)]
+    told = _block(state.account_assets[:accounts]) + _block(state.markets["settlement_asset"])
+    told += _block(state.funds["asset"]) + _block(providers["asset"])
+    return told + _block(*state.other_balances.T) + _block(*(others[each.field] for each in listed(Scope.ASSET)))
 
 
 def _noted_bytes(state: State) -> bytes:
@@ -354,4 +365,5 @@ def state_digest(state: State) -> str:
     digest.update(_return_bytes(state))
     digest.update(_noted_bytes(state))
     digest.update(_rule_bytes(state))
+    digest.update(_asset_bytes(state))
     return digest.hexdigest()

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
 from backstop.core.admission import refusal_of
+from backstop.core.assets import asset_of, asset_of_group
 from backstop.core.breakers import after_index, apply_operator, check_outage, settle_dirty
 from backstop.core.changes import apply_parameter, give_notice
 from backstop.core.columns import OWNER_FIRST
-from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import cash_of, settlement_asset, value_at_mark
 from backstop.core.doubt import is_doubted, review_doubt
 from backstop.core.drawdown import group_of_fund, judge_drawdowns, shift_peaks
@@ -22,13 +22,14 @@ from backstop.core.fills import apply_order_done, apply_order_fill
 from backstop.core.guard import offer_mark
 from backstop.core.interest import change_lots
 from backstop.core.kinds import BREAKER_ORDERS
-from backstop.core.ledger import begin_funding, open_position_row, post, trade
+from backstop.core.ledger import begin_funding, post, trade
 from backstop.core.listing import apply_listing
 from backstop.core.monitor import apply_funding, start_round, touch
 from backstop.core.noted_gains import note_gains
 from backstop.core.orders import cancel_excess, cancel_orders_of
 from backstop.core.outbox import emit_refusal, emit_trade, has_room_for_event
 from backstop.core.places import clearing_id, outside_row
+from backstop.core.position_rows import let_rows_leave, open_position_row
 from backstop.core.relief import note_risk
 from backstop.core.results import lower_base, note_lots
 from backstop.core.settlement import begin_settlement
@@ -47,10 +48,11 @@ __all__ = ["apply_at", "step"]
 
 
 @kernel
-def _open_account(state: State, account: int, owner: int, market: int) -> None:
+def _open_account(state: State, account: int, owner: int, market: int, asset: int) -> None:
     head = state.accounts[account]
     head.owner = owner
     state.pocket_markets[account] = market
+    state.account_assets[account] = asset
     head.first_position = NONE
     head.default_since_ns = NEVER_NS
     head.wait_until_ns = NEVER_NS
@@ -78,7 +80,8 @@ def _apply_transfer(state: State, account: int, market: int, code: int, amount: 
         if state.accounts[account].health >= Health.DISTRESSED:
             # Its orders left on the equity that now goes.
             cancel_orders_of(state, account)
-    post(state, account, WORLD, amount, VENUE_ASSET, Cause.CASH if code == Transfer.CASH else Cause.FUNDING, NONE)
+    asset = asset_of(state, account) if group == NONE else asset_of_group(state, group)
+    post(state, account, WORLD, amount, asset, Cause.CASH if code == Transfer.CASH else Cause.FUNDING, NONE)
     if group == NONE:
         touch(state, account)
 
@@ -88,7 +91,7 @@ def _apply_move(state: State, account: int, other: int, amount: int) -> None:
     """Move money from one account of an owner to another."""
     shift_baseline(state, account, -amount)
     shift_baseline(state, other, amount)
-    post(state, other, account, amount, VENUE_ASSET, Cause.MOVE, NONE)
+    post(state, other, account, amount, asset_of(state, account), Cause.MOVE, NONE)
     touch(state, account)
     touch(state, other)
 
@@ -187,7 +190,7 @@ def _apply_kind(state: State, events: EventArray, index: int) -> None:
     elif kind == EventKind.DEPTH:
         state.markets[event.market].depth_lots[event.code, event.other] = event.lots
     elif kind == EventKind.ACCOUNT:
-        _open_account(state, event.account, event.other, event.market)
+        _open_account(state, event.account, event.other, event.market, event.code)
     elif kind == EventKind.POSITION:
         _apply_opening(state, event.account, event.market, event.lots, event.amount)
     elif kind == EventKind.INDEX:
@@ -258,6 +261,7 @@ def apply_at(state: State, events: EventArray, index: int) -> None:
     check_outage(state, events[index].kind, events[index].time_ns)
     engine.now_ns = events[index].time_ns
     engine.accepted += 1
+    let_rows_leave(state)
     start_round(state)
     run_due_before(state)
     _apply_kind(state, events, index)

@@ -512,6 +512,8 @@ class Reject(IntEnum):
     MARKET_NOT_LISTED = 33
     #: It is listed already, or was settled a moment ago.
     MARKET_LISTED = 34
+    #: Money of two assets would meet in one account, or in one owner.
+    WRONG_ASSET = 35
 
 
 _ROW = [("seq", "<i8"), ("time_ns", "<i8"), ("kind", "<i2"), ("code", "<i2"), ("market", "<i4")]

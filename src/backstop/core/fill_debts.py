@@ -10,8 +10,8 @@ owner owes for fills is forgotten as his debts to funds are. Rules: R6.2.13.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
+from backstop.core.assets import asset_of
 from backstop.core.columns import OWNER_FIRST
-from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import cash_at_mark, cash_of, notional_at_mark
 from backstop.core.debts import account_debt
 from backstop.core.events import NONE, Cause, Health
@@ -133,7 +133,7 @@ def _take_from(state: State, account: int, place: int, deficit: int) -> int:
                 debt[_AMOUNT] -= given
                 state.fill_gauges[owner, _OWED] -= given
                 deficit -= given
-                post(state, account, other, given, VENUE_ASSET, Cause.FILL_DEBT, NONE)
+                post(state, account, other, given, asset_of(state, account), Cause.FILL_DEBT, NONE)
                 touch(state, other)
         other = state.accounts[other].next_of_owner
     return deficit

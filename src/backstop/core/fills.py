@@ -11,6 +11,7 @@ from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.orders import close_order, forget_depth, order_side, pending_lots, remaining_lots, reserve
 from backstop.core.places import error_inventory_row, fund_id, outside_row
+from backstop.core.position_rows import position_of
 from backstop.core.rows import CLOSING_ORDER
 from backstop.core.state import State
 from backstop.core.units import mul_div_ceil, mul_div_floor
@@ -98,7 +99,9 @@ def apply_order_fill(state: State, order_id: int, market: int, lots: int, price_
         _book_error(state, market, lots, price_ticks)
         return
     open_take = min(filled, remaining_lots(state, slot)) if order.is_open == 1 else 0
-    late_take = _late_lots(state, order.position, lots, open_take, filled - open_take)
+    # The row of an order that is done may be another's by now.
+    position = order.position if order.is_open == 1 else position_of(state, order.account, market)
+    late_take = 0 if position == NONE else _late_lots(state, position, lots, open_take, filled - open_take)
     taken = open_take + late_take
     sign = 1 if lots > 0 else -1
     if taken > 0:
@@ -108,7 +111,7 @@ def apply_order_fill(state: State, order_id: int, market: int, lots: int, price_
         is_closing = order.kind == CLOSING_ORDER
         cause = Cause.CLOSEOUT if is_closing else Cause.DISPOSAL
         at_zero = open_take if is_closing else 0
-        close_lots(state, order.position, sign * taken, cash, price_ticks, cause, state.positions[outside].account, at_zero)
+        close_lots(state, position, sign * taken, cash, price_ticks, cause, state.positions[outside].account, at_zero)
         trade(state, outside, -sign * taken, -cash, price_ticks, cause, order.account)
         if open_take > 0:
             order.filled += open_take
@@ -119,7 +122,7 @@ def apply_order_fill(state: State, order_id: int, market: int, lots: int, price_
         if is_closing:
             if open_take > 0:
                 _settle_against_zero(state, slot, open_take, price_ticks, equity)
-            row = state.positions[order.position]
+            row = state.positions[position]
             row.closed_in_default = 1
             add_flow(state, market, notional_at_mark(state, market, taken))
     if filled > taken:

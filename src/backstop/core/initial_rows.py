@@ -24,6 +24,7 @@ from backstop.core.instruments import (
 from backstop.core.parameter_table import Scope, listed, values_of, venue_values
 from backstop.core.places import HOUSE_ROWS, bucket_of, commitment_row, error_inventory_row, outside_row
 from backstop.core.rows import (
+    ASSET,
     BREAKER,
     COMMITMENT,
     ENGINE,
@@ -39,6 +40,7 @@ from backstop.core.rows import (
 from backstop.core.stages import JOINT, LAST_RESORT
 
 __all__ = [
+    "asset_rows",
     "BREAKER_AT_FIRST",
     "breaker_rows",
     "engine_row",
@@ -161,6 +163,7 @@ def rules_row(rules: VenueRules, stages: NDArray[np.void]) -> NDArray[np.void]:
     row.groups, row.providers = len(rules.funds), len(rules.providers)
     row.vault = next((number for number, provider in enumerate(rules.providers) if provider.is_vault), NONE)
     row.markets, row.joint_most = len(rules.markets), joint_most(rules.limits)
+    row.assets = len(rules.assets)
     return rows
 
 
@@ -187,6 +190,15 @@ def position_rows(rules: VenueRules) -> NDArray[np.void]:
     return rows
 
 
+def asset_rows(rules: VenueRules) -> NDArray[np.void]:
+    """Return one row per asset."""
+    rows = np.zeros(len(rules.assets), dtype=ASSET)
+    for asset, row in enumerate(rows):
+        _fill_rules(row, rules.assets[asset], Scope.ASSET)
+        row.first_group = rules.groups_of(asset)[0]
+    return rows
+
+
 def fund_rows(rules: VenueRules) -> NDArray[np.void]:
     """Return one row per market group."""
     rows = np.zeros(len(rules.funds), dtype=FUND_ROW)
@@ -194,7 +206,7 @@ def fund_rows(rules: VenueRules) -> NDArray[np.void]:
     for group, row in enumerate(rows):
         _fill_rules(row, rules.funds[group], Scope.GROUP)
         of_markets = (market.loss_per_window_max for market in rules.markets if market.group == group)
-        row.least_cap = min(row.loss_per_window_max, rules.fund.owner_loss_max, *of_markets)
+        row.least_cap = min(row.loss_per_window_max, rules.of_group(group).owner_loss_max, *of_markets)
     return rows
 
 

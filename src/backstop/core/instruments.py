@@ -19,7 +19,9 @@ __all__ = [
     "BANDS_MAX",
     "BALANCE_ATOMS_MAX",
     "DEPTH_LOTS_MAX",
+    "ASSETS_MAX",
     "AdlRules",
+    "AssetRules",
     "BreakerRules",
     "CloseoutRules",
     "CommitmentRules",
@@ -68,8 +70,8 @@ PRICE_TICKS_LIMIT = (1 << 31) - 2
 EFFECTS_MAX = 1 << 22
 #: Most rows of one kind.
 _ROWS_MAX = 1 << 28
-#: Most assets in which balances are kept.
-ASSETS_MAX = 64
+#: Most assets in which balances are kept: each has a market group.
+ASSETS_MAX = GROUPS_MAX
 #: Most backstop providers.
 PROVIDERS_MAX = 64
 
@@ -80,6 +82,33 @@ class TierRules(NamedTuple):
     floor_atoms: Annotated[int, rule(901, "Notional from which the tier holds; the first floor is 0.", moves=Moves.MARGIN)]
     initial_rate_ppm: Annotated[int, rule(902, "Initial margin rate (1 / leverage, rounded up).")]
     maintenance_rate_ppm: Annotated[int, rule(903, "Maintenance margin rate.", moves=Moves.MARGIN)]
+
+
+class AssetRules(NamedTuple):
+    """What holds for all accounts, groups and markets of one asset, in atoms of it."""
+
+    minimum_notional: Annotated[
+        int,
+        rule(
+            207,
+            "Smallest slice, and smallest rest of a position that a slice leaves. A smaller slice is raised to it where the visible book"
+            " holds it; an order of it tries a book of which too little is known.",
+        ),
+    ] = 0
+    account_notional_max: Annotated[int, rule(209, "Most notional of one account ordered in one cap interval.")] = NO_CAP
+    owner_loss_max: Annotated[
+        int, rule(302, "Most that all funds together pay for one owner, until a whole `window` passes without a payment.")
+    ] = NO_CAP
+    deficit_halt: Annotated[
+        int, rule(514, "Losses of a market that nobody paid halt it where they exceed this amount; with 0, every such loss does.")
+    ] = 0
+    parts_min_notional: Annotated[
+        int,
+        rule(
+            601,
+            "Least notional that an owner is asked for, unless it is all that he can give; 0: any. Who gives for those below it is drawn.",
+        ),
+    ] = 0
 
 
 class MarketRules(NamedTuple):
@@ -195,6 +224,16 @@ class MarketRules(NamedTuple):
             is_fixed=True,
         ),
     ] = 1
+    settlement_asset: Annotated[
+        int,
+        rule(
+            824,
+            "Asset in which gains and losses are paid: that of its market group.",
+            unit=Unit.COUNT,
+            high=ASSETS_MAX - 1,
+            is_fixed=True,
+        ),
+    ] = 0
     is_listed: Annotated[
         int,
         rule(
@@ -274,16 +313,7 @@ class CloseoutRules(NamedTuple):
     interval_ns: Annotated[int, rule(204, "Least time between two slices of one account.")] = 1_000_000_000
     deadline_ns: Annotated[int, rule(205, "From default until the stages after this one may act without waiting.")] = 30_000_000_000
     order_timeout_ns: Annotated[int, rule(206, "Longest wait for an answer from the book.")] = 10_000_000_000
-    minimum_notional: Annotated[
-        int,
-        rule(
-            207,
-            "Smallest slice, and smallest rest of a position that a slice leaves. A smaller slice is raised to it where the visible book"
-            " holds it; an order of it tries a book of which too little is known.",
-        ),
-    ] = 0
     cap_interval_ns: Annotated[int, rule(208, "Interval of the notional caps (account, market, venue).", is_fixed=True)] = 60_000_000_000
-    account_notional_max: Annotated[int, rule(209, "Most notional of one account ordered in one cap interval.")] = NO_CAP
     venue_notional_max: Annotated[int, rule(210, "Most notional of the whole venue ordered in one cap interval.")] = NO_CAP
     carry_max_ns: Annotated[
         int,
@@ -302,13 +332,6 @@ class CloseoutRules(NamedTuple):
 class AdlRules(NamedTuple):
     """Parameters of the ADL stage."""
 
-    parts_min_notional: Annotated[
-        int,
-        rule(
-            601,
-            "Least notional that an owner is asked for, unless it is all that he can give; 0: any. Who gives for those below it is drawn.",
-        ),
-    ] = 0
     counterparties_max: Annotated[
         int,
         rule(
@@ -326,15 +349,15 @@ class FundRules(NamedTuple):
     loss_per_window_max: Annotated[int, rule(701, "Most that the fund pays within any span of `window`.")] = NO_CAP
     target: Annotated[int, rule(702, "Balance above which the fund pays recovery claims back.")] = NO_CAP
     contribution_ppm: Annotated[int, rule(703, "Share of the initial margin of lots that a fill opens, which goes to the fund.")] = 0
+    asset: Annotated[
+        int, rule(704, "Asset of the fund and of all markets of the group.", unit=Unit.COUNT, high=ASSETS_MAX - 1, is_fixed=True)
+    ] = 0
 
 
 class FundsRules(NamedTuple):
     """What all funds share."""
 
     window_ns: Annotated[int, rule(301, "Span of the caps on payments of the funds.", low=16, is_fixed=True)] = 60_000_000_000
-    owner_loss_max: Annotated[
-        int, rule(302, "Most that all funds together pay for one owner, until a whole `window` passes without a payment.")
-    ] = NO_CAP
     trading_fee_share_ppm: Annotated[int, rule(303, "Share of trading fees that goes to the fund.")] = 0
     recovery_interval_ns: Annotated[int, rule(304, "Time between two payments of recovery claims from surplus.", low=16)] = (
         3_600_000_000_000
@@ -388,6 +411,16 @@ class ProviderRules(NamedTuple):
         bool,
         rule(1003, "The venue's own vault: last provider, takes over at once, sells on by schedule.", unit=Unit.FLAG, is_fixed=True),
     ] = False
+    asset: Annotated[
+        int,
+        rule(
+            1004,
+            "Asset of its account, and of the market groups to which it commits itself.",
+            unit=Unit.COUNT,
+            high=ASSETS_MAX - 1,
+            is_fixed=True,
+        ),
+    ] = 0
 
 
 class TakeoverRules(NamedTuple):
@@ -441,9 +474,6 @@ class BreakerRules(NamedTuple):
         int,
         rule(513, "Longest stop that an operator may order at once. `hold_max` ends it earlier, and it may be ordered again."),
     ] = 86_400_000_000_000
-    deficit_halt: Annotated[
-        int, rule(514, "Losses of a market that nobody paid halt it where they exceed this amount; with 0, every such loss does.")
-    ] = 0
     deficit_window_ns: Annotated[
         int, rule(515, "Losses that nobody paid are counted in this window and the one before.", is_fixed=True)
     ] = 3_600_000_000_000
@@ -485,7 +515,7 @@ class LimitRules(NamedTuple):
     accounts_max: Annotated[int, rule(1, "Most accounts.", unit=Unit.COUNT, low=1, high=_ROWS_MAX, is_fixed=True)] = 1 << 16
     positions_max: Annotated[
         int,
-        rule(2, "Most (account, market) pairs that ever held lots.", unit=Unit.COUNT, low=1, high=_ROWS_MAX, is_fixed=True),
+        rule(2, "Most positions of accounts, flat ones of this epoch too.", unit=Unit.COUNT, low=1, high=_ROWS_MAX, is_fixed=True),
     ] = 1 << 18
     orders_max: Annotated[
         int, rule(3, "Closing orders remembered for late fills.", unit=Unit.COUNT, low=1, high=_ROWS_MAX, is_fixed=True)
@@ -562,8 +592,20 @@ class VenueRules(NamedTuple):
             is_fixed=True,
         ),
     ] = 28_800_000_000_000
-    #: Assets in which balances are kept; every market of this version settles in the first.
-    assets: int = 1
+    #: One an asset in which balances are kept.
+    assets: tuple[AssetRules, ...] = (AssetRules(),)
+
+    def of_market(self, market: int) -> AssetRules:
+        """Return the rules of the asset in which a market settles."""
+        return self.assets[self.markets[market].settlement_asset]
+
+    def of_group(self, group: int) -> AssetRules:
+        """Return the rules of the asset of a market group."""
+        return self.assets[self.funds[group].asset]
+
+    def groups_of(self, asset: int) -> tuple[int, ...]:
+        """Return the market groups of an asset, in order."""
+        return tuple(group for group, fund in enumerate(self.funds) if fund.asset == asset)
 
     @property
     def contracts(self) -> Contracts:
@@ -692,16 +734,17 @@ def check_rules(rules: VenueRules) -> None:
             market.position_lots_max * limits.accounts_max < 1 << 62,
             f"markets[{number}].position_lots_max = {market.position_lots_max} x accounts_max {limits.accounts_max}: must stay below 2^62",
         )
-    total = sum(market.notional_max for market in rules.markets if market.is_listed)
-    _check(
-        total <= NOTIONAL_ATOMS_MAX,
-        "markets: sum of position_lots_max x price_ticks_max x notional_factor, of an inverse contract of position_lots_max x"
-        " notional_factor / price_ticks_min = "
-        + " + ".join(_bound_text(market) for market in rules.markets[:4] if market.is_listed)
-        + (" + ..." if len(rules.markets) > 4 else "")
-        + f" = {total} atoms: must be at most {NOTIONAL_ATOMS_MAX} (2^60)",
-    )
-    _check(1 <= rules.assets <= ASSETS_MAX, f"assets = {rules.assets}: must be 1 to {ASSETS_MAX}")
+    for asset in range(len(rules.assets)):
+        markets = [market for market in rules.markets if market.is_listed and market.settlement_asset == asset]
+        total = sum(market.notional_max for market in markets)
+        _check(
+            total <= NOTIONAL_ATOMS_MAX,
+            "markets: sum of position_lots_max x price_ticks_max x notional_factor, of an inverse contract of position_lots_max x"
+            " notional_factor / price_ticks_min = "
+            + " + ".join(map(_bound_text, markets[:4]))
+            + (" + ..." if len(markets) > 4 else "")
+            + f" = {total} atoms: must be at most {NOTIONAL_ATOMS_MAX} (2^60)",
+        )
     check_values(rules, "")
     check_values(levels, "levels")
     _check(
@@ -713,6 +756,7 @@ def check_rules(rules: VenueRules) -> None:
     _check_funds(rules)
     _check_providers(rules)
     _check_breakers(rules)
+    _check_assets(rules)
     check_values(limits, "limits")
     _check_stages(rules)
 
@@ -771,6 +815,40 @@ def _check_breakers(rules: VenueRules) -> None:
         place = f"markets[{number}]"
         _check_thresholds(f"{place}.price", market.price_throttle_ppm, market.price_halt_ppm, market.price_exit_ppm)
         _check_thresholds(f"{place}.flow", market.flow_throttle, market.flow_halt, 1)
+
+
+def _check_assets(rules: VenueRules) -> None:
+    _check(1 <= len(rules.assets) <= ASSETS_MAX, f"assets: {len(rules.assets)}: must be 1 to {ASSETS_MAX}")
+    last = len(rules.assets) - 1
+    for number, asset in enumerate(rules.assets):
+        check_values(asset, f"assets[{number}]")
+        _check(bool(rules.groups_of(number)), f"assets[{number}]: no market group is of it: must have at least one")
+    for group, fund in enumerate(rules.funds):
+        _check(fund.asset <= last, f"funds[{group}].asset = {fund.asset}: must be 0 to {last}")
+    for number, market in enumerate(rules.markets):
+        own, of_group = market.settlement_asset, rules.funds[market.group].asset
+        _check(own == of_group, f"markets[{number}].settlement_asset = {own}: must be {of_group}, that of its group {market.group}")
+    for number, provider in enumerate(rules.providers):
+        _check(provider.asset <= last, f"providers[{number}].asset = {provider.asset}: must be 0 to {last}")
+        for group, pair in enumerate(provider.commitments):
+            of_group = rules.funds[group].asset
+            _check(
+                of_group == provider.asset or not any(commitment.capacity for commitment in pair),
+                f"providers[{number}].commitments[{group}]: its capacity must be 0: the group is of asset {of_group}, the provider of"
+                f" {provider.asset}",
+            )
+    if last > 0:
+        _check_no_sums(rules)
+
+
+def _check_no_sums(rules: VenueRules) -> None:
+    """What counts notional of the whole venue is off where that is of several assets."""
+    why = "of a venue of several assets, whose notionals do not add up"
+    most = rules.closeout.venue_notional_max
+    _check(most == NO_CAP, f"closeout.venue_notional_max = {most}: must be {NO_CAP} (no cap) {why}")
+    for name in ("flow_throttle", "flow_halt"):
+        value = getattr(rules.breakers, name)
+        _check(value == 0, f"breakers.{name} = {value}: must be 0 (off) {why}")
 
 
 def _check_stages(rules: VenueRules) -> None:

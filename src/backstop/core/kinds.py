@@ -150,6 +150,7 @@ class Unit(StrEnum):
     BAND = "band number"
     #: What names a rule (``parameter_table``).
     RULE = "number of a rule"
+    ASSET = "number of an asset"
     LOTS = "lots"
     TICKS = "ticks of the market"
     ATOMS = "atoms of the settlement asset"
@@ -393,6 +394,7 @@ class AccountEvent(EventView[T], kind=EventKind.ACCOUNT):
     market = _market(
         "A pocket's one market; NONE (-1): it may have lots in any. A row that is left at 0 opens a pocket of market 0.", optional=True
     )
+    asset = Field("code", Unit.ASSET, "The account's asset; 0: the first.")
 
 
 class TransferEvent(EventView[T], kind=EventKind.TRANSFER):
@@ -519,7 +521,7 @@ class ParameterEvent(EventView[T], kind=EventKind.PARAMETER):
 
     number = Field("code", Unit.RULE, "The rule.")
     market = _market("Of a rule of a market or of a tier: the market.", optional=True)
-    entry = Field("other", Unit.VARIES, "The tier, the market group, or the provider that the rule is of.")
+    entry = Field("other", Unit.VARIES, "The asset, the tier, the market group, or the provider that the rule is of.")
     part = _count("Of a commitment: 2 x group + direction, 0 for longs.", "lots")
     value = Field("amount", Unit.VARIES, "What the rule becomes, in its unit.")
     from_ns = _until("From when; up to the time of the event: at once.", "price_ticks")
@@ -611,7 +613,7 @@ class PostingEffect(EffectView[T], kind=EffectKind.POSTING):
     payer = _holder("Who pays it.", "other")
     cause = CodeField(Cause, "Why it moved.")
     market = _market("The market; NONE: no market.", optional=True)
-    asset = _count("Number of the asset that moved; 0: the venue's.", "value")
+    asset = Field("value", Unit.ASSET, "The asset that moved; 0: the first.")
 
 
 class ReserveEffect(EffectView[T], kind=EffectKind.RESERVE):

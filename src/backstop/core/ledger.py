@@ -1,23 +1,23 @@
 """Double entry: every unit that moves goes from one ledger account to another, with a cause.
 
 The balance of an account row is the ledger's own storage; the house's balances stand beside it.
-Both are in the venue's asset. Balances in further assets stand in an array apart, which a venue of
-one asset never touches. A trade moves lots between two holders at an exact cash; what it realises
-is posted against the market's clearing account, so that ``clearing + sum(cost) = 0`` in every
-market (R1).
+Each is in one asset. Only WORLD, REMAINDER and FEES have a balance in every asset: those in further
+assets stand in an array apart, which a venue of one asset never touches. A trade moves lots between
+two holders at an exact cash; what it realises is posted against the market's clearing account, so
+that ``clearing + sum(cost) = 0`` in every market (R1).
 """
 
 from __future__ import annotations
 
-from backstop.compiled import inlined, kernel, unit
-from backstop.core.contract_terms import VENUE_ASSET
+from backstop.compiled import kernel, unit
+from backstop.core.contract_terms import FIRST_ASSET
 from backstop.core.contracts import notional_at_mark, settlement_asset
 from backstop.core.events import NONE, Cause
 from backstop.core.funding import unpaid_funding
 from backstop.core.interest import change_lots
 from backstop.core.margin import position_margin
 from backstop.core.outbox import emit_posting, emit_trade
-from backstop.core.places import clearing_id, funding_id, house_slot
+from backstop.core.places import clearing_id, funding_id, house_slot, other_slot
 from backstop.core.relief import note_risk
 from backstop.core.results import bearing_lots, is_insolvent, is_of_losing_side, loss_to_bear, lower_base, note_gain, note_lots, settle_loss
 from backstop.core.state import State
@@ -28,8 +28,6 @@ __all__ = [
     "balance_of",
     "begin_funding",
     "close_lots",
-    "open_position_row",
-    "position_of",
     "post",
     "settle_all_funding",
     "settle_funding",
@@ -39,45 +37,41 @@ __all__ = [
 
 @kernel
 def balance_of(state: State, ledger_id: int) -> int:
-    """Return the balance of a ledger account in the venue's asset, in atoms."""
+    """Return the balance of a ledger account in its asset, of WORLD, REMAINDER and FEES in the first, in
+    atoms.
+    """
     if ledger_id >= 0:
         return state.accounts[ledger_id].balance
     return state.house[house_slot(ledger_id)]
 
 
-@inlined
-def _place_of(state: State, ledger_id: int) -> int:
-    """Return where a ledger account stands in a row of ``state.other_balances``: accounts by id,
-    then the house.
-    """
-    return ledger_id if ledger_id >= 0 else len(state.accounts) + house_slot(ledger_id)
-
-
 @kernel
 def balance_in(state: State, ledger_id: int, asset: int) -> int:
-    """Return the balance of a ledger account in an asset of the venue, in atoms of it."""
-    if asset == VENUE_ASSET:
+    """Return the balance of a ledger account in an asset that it may be in, in atoms of it."""
+    slot = other_slot(ledger_id)
+    if asset == FIRST_ASSET or slot == NONE:
         return balance_of(state, ledger_id)
-    return state.other_balances[asset - 1, _place_of(state, ledger_id)]
+    return state.other_balances[asset - 1, slot]
 
 
 @kernel
 def _credit(state: State, ledger_id: int, amount: int, asset: int) -> None:
-    if asset != VENUE_ASSET:
-        place = _place_of(state, ledger_id)
-        state.other_balances[asset - 1, place] = add_checked(state.other_balances[asset - 1, place], amount)
-    elif ledger_id >= 0:
+    if ledger_id >= 0:
         row = state.accounts[ledger_id]
         row.balance = add_checked(row.balance, amount)
-    else:
-        slot = house_slot(ledger_id)
-        state.house[slot] = add_checked(state.house[slot], amount)
+        return
+    other = other_slot(ledger_id) if asset != FIRST_ASSET else NONE
+    if other != NONE:
+        state.other_balances[asset - 1, other] = add_checked(state.other_balances[asset - 1, other], amount)
+        return
+    slot = house_slot(ledger_id)
+    state.house[slot] = add_checked(state.house[slot], amount)
 
 
 @kernel
 def post(state: State, receiver: int, payer: int, amount: int, asset: int, cause: int, market: int) -> None:
-    """Move ``amount`` atoms of an asset from ``payer`` to ``receiver``; a negative amount the other
-    way, 0 nothing.
+    """Move ``amount`` atoms of an asset, which both are in, from ``payer`` to ``receiver``; a negative
+    amount the other way, 0 nothing.
 
     Keeps INV-01: the balances in each asset sum to zero.
     """
@@ -187,50 +181,3 @@ def close_lots(state: State, position: int, lots: int, received: int, price_tick
     left = loss_to_bear(state, position) - _loss_closed(state, position, at_zero)
     trade(state, position, lots, received, price_ticks, cause, counterpart)
     settle_loss(state, position, at_zero, left)
-
-
-@kernel
-def position_of(state: State, account: int, market: int) -> int:
-    """Return the row of an account's position in a market, or NONE where it never had one."""
-    position = state.accounts[account].first_position
-    while position != NONE and state.positions[position].market < market:
-        position = state.positions[position].next_of_account
-    if position != NONE and state.positions[position].market == market:
-        return position
-    return NONE
-
-
-@kernel
-def open_position_row(state: State, account: int, market: int) -> int:
-    """Return the row of an account's position in a market, made empty where there was none.
-
-    The account's rows hang together in order of market, the market's in order of making.
-    """
-    found = position_of(state, account, market)
-    if found != NONE:
-        return found
-    engine = state.engine[0]
-    position = engine.positions_now
-    engine.positions_now = position + 1
-    row = state.positions[position]
-    row.account = account
-    row.market = market
-    row.order_slot = NONE
-    before = NONE
-    after = state.accounts[account].first_position
-    while after != NONE and state.positions[after].market < market:
-        before = after
-        after = state.positions[after].next_of_account
-    row.next_of_account = after
-    if before == NONE:
-        state.accounts[account].first_position = position
-    else:
-        state.positions[before].next_of_account = position
-    row.next_of_market = NONE
-    place = state.markets[market]
-    if place.first_position == NONE:
-        place.first_position = position
-    else:
-        state.positions[place.last_position].next_of_market = position
-    place.last_position = position
-    return position

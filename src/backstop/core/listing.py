@@ -41,7 +41,8 @@ def listing_refusal(state: State, market: int, time_ns: int) -> int:
     """Return why a market cannot be listed at a time, or 0."""
     left = _bound_left(state, market, NOTIONAL_ATOMS_MAX)
     for each in range(state.rules[0].markets):
-        if left >= 0 and each != market and state.markets[each].is_listed != 0:
+        is_of_asset = state.markets[each].settlement_asset == state.markets[market].settlement_asset
+        if left >= 0 and each != market and is_of_asset and state.markets[each].is_listed != 0:
             left = _bound_left(state, each, left)
     if left < 0:
         return Reject.RULES_CONTRADICT

@@ -26,12 +26,14 @@ from backstop.core.margin import assess, exit_buffer, raw_health, release_level,
 from backstop.core.orders import cancel_orders_of, has_closing_order
 from backstop.core.outbox import emit_funding, emit_health
 from backstop.core.places import bucket_of
+from backstop.core.position_rows import hold_rows_of, note_flat
 from backstop.core.relief import end_all_relief
 from backstop.core.results import begin_insolvency, keep_epoch_mark
 from backstop.core.rows import DOWN, UP
 from backstop.core.shortfalls import forget_gaps, note_gaps
 from backstop.core.sorting import sort_places
 from backstop.core.state import State
+from backstop.core.triggers import set_trigger
 from backstop.core.units import mul_div_ceil, mul_div_floor
 from backstop.core.waits import has_lots, wait_for_disposal, wait_until
 
@@ -58,44 +60,6 @@ _SAFE = 1.0 - 1e-11
 _BEYOND = float(1 << 61)
 #: A buffer that no mark can use up: there is no level on that side.
 _NO_LEVEL = 1 << 62
-
-
-@kernel
-def _unlink(state: State, position: int, side: int) -> None:
-    row = state.positions[position]
-    after, before = row.trigger_next[side], row.trigger_prev[side]
-    if before == NONE:
-        bucket = state.markets[row.market].bucket_first + bucket_of(row.trigger_ticks[side])
-        state.buckets[side, bucket] = after
-    else:
-        state.positions[before].trigger_next[side] = after
-    if after != NONE:
-        state.positions[after].trigger_prev[side] = before
-    row.trigger_ticks[side] = 0
-
-
-@kernel
-def _set_trigger(state: State, position: int, side: int, ticks: int) -> None:
-    """Put a position's trigger at ``ticks``; 0 takes it away."""
-    row = state.positions[position]
-    old = row.trigger_ticks[side]
-    if old == ticks:
-        return
-    if old != 0:
-        if ticks != 0 and bucket_of(old) == bucket_of(ticks):
-            row.trigger_ticks[side] = ticks
-            return
-        _unlink(state, position, side)
-    if ticks == 0:
-        return
-    bucket = state.markets[row.market].bucket_first + bucket_of(ticks)
-    head = state.buckets[side, bucket]
-    row.trigger_ticks[side] = ticks
-    row.trigger_next[side] = head
-    row.trigger_prev[side] = NONE
-    if head != NONE:
-        state.positions[head].trigger_prev[side] = position
-    state.buckets[side, bucket] = position
 
 
 @inlined
@@ -254,8 +218,8 @@ def _place_triggers(state: State, account: int, health: int, equity: int, mainte
             up = place_ticks(state, row.market, UP) + to_up
             if up > market.price_ticks_max:
                 up = 0
-        _set_trigger(state, position, DOWN, down)
-        _set_trigger(state, position, UP, up)
+        set_trigger(state, position, DOWN, down)
+        set_trigger(state, position, UP, up)
         position = row.next_of_account
 
 
@@ -267,6 +231,15 @@ def _clear_marks(state: State, account: int) -> None:
         row = state.positions[position]
         row.closed_in_default = 0
         position = row.next_of_account
+
+
+@kernel
+def _note_flat_rows(state: State, account: int) -> None:
+    """Note which rows of an account the end of its default leaves without anything that holds them."""
+    position = state.accounts[account].first_position
+    while position != NONE:
+        note_flat(state, position)
+        position = state.positions[position].next_of_account
 
 
 @kernel
@@ -310,6 +283,7 @@ def _enter_default(state: State, account: int) -> None:
     row.returns = row.returns + 1 if is_return else 0
     _forget_doubts(state, account)
     settle_all_funding(state, account)
+    hold_rows_of(state, account)
     _clear_marks(state, account)
 
 
@@ -329,6 +303,7 @@ def _leave_default(state: State, account: int) -> None:
     head.next_slice_ns = 0
     _forget_doubts(state, account)
     _clear_marks(state, account)
+    _note_flat_rows(state, account)
 
 
 @kernel
@@ -574,7 +549,7 @@ def apply_funding(state: State, market: int, step: int) -> None:
 def touch_defaulters(state: State, market: int) -> None:
     """Touch the accounts in default that have lots in a market, in order of id.
 
-    Costs one step a position that ever was in the market.
+    Costs one step a row in the market.
     """
     found = 0
     accounts, order = state.columns[CROSSED_ACCOUNT], state.columns[CROSSED_ORDER]

@@ -10,8 +10,10 @@ Rules: R6.11.6 to R6.11.10.
 
 from __future__ import annotations
 
+import numpy as np
+
 from backstop.compiled import inlined, kernel, unit
-from backstop.core.columns import OWNER_FIRST, OWNER_GROUP_RESULT
+from backstop.core.columns import OWNER_FIRST, OWNER_GROUP_RESULT, OWNER_NOTED_NEXT
 from backstop.core.events import NONE
 from backstop.core.ledger import balance_of
 from backstop.core.margin import assess
@@ -22,7 +24,18 @@ from backstop.core.shortfalls import hole_of
 from backstop.core.state import State
 from backstop.core.units import add_checked, mul_div_ceil, mul_div_floor
 
-__all__ = ["add_own", "forget_noted", "gain_share", "gains_there", "let_gains_go", "note_gains", "noted_of", "sum_noted", "take_own"]
+__all__ = [
+    "add_own",
+    "forget_noted",
+    "gain_share",
+    "gains_there",
+    "let_gains_go",
+    "note_gains",
+    "noted_of",
+    "relist_noted",
+    "sum_noted",
+    "take_own",
+]
 
 #: Stands for an owner whose gain is in the sum already: no sum of results is so low.
 _COUNTED = -(1 << 63)
@@ -145,20 +158,49 @@ def _lower(state: State, owner: int, there: int) -> None:
             left -= kept
 
 
+@inlined
+def _first_noted(state: State) -> int:
+    """Return the first owner in the list of those with noted gains, or NONE."""
+    return state.engine[0].noted_first - 1
+
+
+@inlined
+def _next_noted(state: State, owner: int) -> int:
+    return state.columns[OWNER_NOTED_NEXT, owner] - 2
+
+
+@inlined
+def _list_noted(state: State, owner: int) -> None:
+    """Put an owner in the list of those with noted gains, once."""
+    if state.columns[OWNER_NOTED_NEXT, owner] == 0:
+        state.columns[OWNER_NOTED_NEXT, owner] = state.engine[0].noted_first + 1
+        state.engine[0].noted_first = owner + 1
+
+
 @kernel
-def _begin(state: State, market: int, group: int) -> None:
-    """Let the owners in a market begin at 0; where nothing was noted before, forget what rows say."""
-    is_new = state.funds[group].noted_gains == 0
+def _begin(state: State, market: int) -> None:
+    """Let the owners in a market begin at 0."""
     position = state.markets[market].first_position
     while position != NONE:
         account = state.positions[position].account
         if account >= 0:
-            owner = state.accounts[account].owner
-            state.columns[OWNER_GROUP_RESULT, owner] = 0
-            if is_new:
-                state.noted[_noted_row(group, NOTED), owner] = 0
-                state.noted[_noted_row(group, OWED), owner] = 0
+            state.columns[OWNER_GROUP_RESULT, state.accounts[account].owner] = 0
         position = state.positions[position].next_of_market
+
+
+@kernel
+def _begin_noted(state: State, group: int) -> None:
+    """Let the owners with noted gains begin at 0; where nothing is noted in the group any more, forget
+    what was.
+    """
+    is_new = state.funds[group].noted_gains == 0
+    owner = _first_noted(state)
+    while owner != NONE:
+        state.columns[OWNER_GROUP_RESULT, owner] = 0
+        if is_new:
+            state.noted[_noted_row(group, NOTED), owner] = 0
+            state.noted[_noted_row(group, OWED), owner] = 0
+        owner = _next_noted(state, owner)
 
 
 @kernel
@@ -198,27 +240,61 @@ def _keep(state: State, market: int, group: int) -> int:
         account = state.positions[position].account
         if account >= 0 and won[state.accounts[account].owner] != _COUNTED:
             owner = state.accounts[account].owner
-            total = add_checked(total, _note(state, group, owner, won[owner]))
+            noted = _note(state, group, owner, won[owner])
             won[owner] = _COUNTED
+            if noted > 0:
+                _list_noted(state, owner)
+                total = add_checked(total, noted)
         position = state.positions[position].next_of_market
     return total
 
 
 @kernel
-def _share(state: State, market: int, group: int, of_old: int) -> None:
-    """Let the owners in a market owe, each once, what they owed of the old hole, of which ``of_old`` parts
-    are now, and of the rest a part by their noted gain.
+def _keep_noted(state: State, group: int) -> int:
+    """Note the gains of those who have some noted already and no position in the group; return their
+    sum.
     """
-    fund, won = state.funds[group], state.columns[OWNER_GROUP_RESULT]
-    position = state.markets[market].first_position
-    while position != NONE:
-        account = state.positions[position].account
-        if account >= 0 and won[state.accounts[account].owner] == _COUNTED:
-            owner, row = state.accounts[account].owner, _noted_row(group, OWED)
-            old = mul_div_floor(state.noted[row, owner], of_old, fund.owed_sum) if fund.owed_sum > 0 else 0
-            state.noted[row, owner] = old + mul_div_floor(_PARTS - of_old, state.noted[_noted_row(group, NOTED), owner], fund.noted_gains)
-            won[owner] = 0
-        position = state.positions[position].next_of_market
+    total, won = 0, state.columns[OWNER_GROUP_RESULT]
+    owner = _first_noted(state)
+    while owner != NONE:
+        if won[owner] != _COUNTED:
+            total = add_checked(total, _note(state, group, owner, won[owner]))
+            won[owner] = _COUNTED
+        owner = _next_noted(state, owner)
+    return total
+
+
+@kernel
+def _share(state: State, group: int, of_old: int) -> None:
+    """Let everybody owe what he owed of the old hole, of which ``of_old`` parts are now, and of the rest
+    a part by his noted gain.
+    """
+    fund, row = state.funds[group], _noted_row(group, OWED)
+    owner = _first_noted(state)
+    while owner != NONE:
+        old = mul_div_floor(state.noted[row, owner], of_old, fund.owed_sum) if fund.owed_sum > 0 else 0
+        state.noted[row, owner] = old + mul_div_floor(_PARTS - of_old, state.noted[_noted_row(group, NOTED), owner], fund.noted_gains)
+        owner = _next_noted(state, owner)
+
+
+@kernel
+def _forget_owners(state: State) -> None:
+    """Take those out of the list of whom nothing is noted any more."""
+    before, owner = NONE, _first_noted(state)
+    while owner != NONE:
+        following = _next_noted(state, owner)
+        if sum_noted(state, owner) > 0:
+            before = owner
+        else:
+            for group in range(state.rules[0].groups):
+                state.noted[_noted_row(group, NOTED), owner] = 0
+                state.noted[_noted_row(group, OWED), owner] = 0
+            state.columns[OWNER_NOTED_NEXT, owner] = 0
+            if before == NONE:
+                state.engine[0].noted_first = following + 1
+            else:
+                state.columns[OWNER_NOTED_NEXT, before] = following + 2
+        owner = following
 
 
 @kernel
@@ -231,9 +307,7 @@ def _share_hole(state: State, group: int) -> None:
         fund.owed_sum = 0
         return
     of_old = mul_div_floor(_PARTS, min(fund.hole_before, hole), hole) if hole > 0 else _PARTS
-    for market in range(state.rules[0].markets):
-        if state.markets[market].group == group:
-            _share(state, market, group, of_old)
+    _share(state, group, of_old)
     fund.owed_sum = _PARTS
 
 
@@ -242,8 +316,8 @@ def note_gains(state: State) -> None:
     """Note the gains of each group in which something was uncovered in this event, and who owes what of
     its hole.
 
-    Costs four steps per row of a position in the markets of such a group, and one per position of an
-    owner with a gain.
+    Costs three steps per row of a position in the markets of such a group, four per owner with noted
+    gains, and one per position of an owner with a gain.
     """
     engine, markets = state.engine[0], state.markets
     engine.is_grown = 0
@@ -253,7 +327,8 @@ def note_gains(state: State) -> None:
         state.funds[group].is_grown = 0
         for market in range(state.rules[0].markets):
             if markets[market].group == group:
-                _begin(state, market, group)
+                _begin(state, market)
+        _begin_noted(state, group)
         for market in range(state.rules[0].markets):
             if markets[market].group == group:
                 _add_results(state, market)
@@ -261,5 +336,15 @@ def note_gains(state: State) -> None:
         for market in range(state.rules[0].markets):
             if markets[market].group == group:
                 total = add_checked(total, _keep(state, market, group))
+        total = add_checked(total, _keep_noted(state, group))
         state.funds[group].noted_gains = total
         _share_hole(state, group)
+    _forget_owners(state)
+
+
+def relist_noted(state: State) -> None:
+    """Make the list of owners with noted gains anew for a state of code that had none."""
+    noted = state.noted[:-1].reshape(-1, 4, state.noted.shape[1])[:, [NOTED, OWED]]
+    for owner in np.flatnonzero(noted.any(axis=(0, 1))):
+        state.columns[OWNER_NOTED_NEXT, owner] = int(state.engine[0].noted_first) + 1
+        state.engine[0].noted_first = int(owner) + 1

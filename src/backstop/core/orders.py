@@ -10,6 +10,7 @@ from backstop.compiled import inlined, kernel, unit
 from backstop.core.columns import OWNER_RESERVED
 from backstop.core.events import NONE
 from backstop.core.outbox import emit_cancel, emit_reserve
+from backstop.core.position_rows import note_flat
 from backstop.core.rows import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER, UNKNOWN_DEPTH
 from backstop.core.state import State
 from backstop.core.units import mul_div_ceil, mul_div_floor
@@ -185,6 +186,7 @@ def close_order(state: State, slot: int) -> None:
         while state.orders[before].next_of_position != slot:
             before = state.orders[before].next_of_position
         state.orders[before].next_of_position = order.next_of_position
+    note_flat(state, order.position)
     state.accounts[order.account].orders_open -= 1
     state.markets[order.market].orders_open -= 1
     if order.kind == TAKEOVER_OFFER:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from backstop.core.events import NONE
 from backstop.core.instruments import (
     AdlRules,
+    AssetRules,
     BreakerRules,
     CloseoutRules,
     CommitmentRules,
@@ -39,10 +40,12 @@ __all__ = [
     "Scope",
     "changed",
     "differences",
+    "digested",
     "listed",
     "replaced",
     "value_at",
     "values_of",
+    "venue_digest_values",
     "venue_digested",
     "venue_values",
 ]
@@ -60,6 +63,7 @@ class Scope(IntEnum):
     GROUP = 4
     PROVIDER = 5
     COMMITMENT = 6
+    ASSET = 7
 
 
 #: Groups of the venue's rules: field of ``VenueRules`` (empty: itself), and what stands before a
@@ -76,6 +80,7 @@ VENUE_GROUPS: tuple[tuple[str, Any, str], ...] = (
     ("adl", AdlRules, ""),
 )
 _OTHER_GROUPS: tuple[tuple[Scope, Any], ...] = (
+    (Scope.ASSET, AssetRules),
     (Scope.MARKET, MarketRules),
     (Scope.TIER, TierRules),
     (Scope.GROUP, FundRules),
@@ -126,13 +131,28 @@ def listed(scope: Scope) -> tuple[ListedRule, ...]:
 
 
 def values_of(group: Any, scope: Scope) -> tuple[int, ...]:
-    """Return the rules of one market, tier, fund, provider or commitment, in order of number."""
+    """Return the rules of one asset, market, tier, fund, provider or commitment, in order of number."""
     return tuple(int(getattr(group, each.parameter.name)) for each in listed(scope))
 
 
 def venue_digested() -> tuple[ListedRule, ...]:
-    """Return the venue's own rules that the digest has: limits of rows are capacity, not conduct."""
-    return tuple(each for each in listed(Scope.VENUE) if each.group != "limits")
+    """Return the rules in the digest's row of the venue: its own, of which limits of rows are capacity and
+    not conduct, and those of its first asset.
+    """
+    return tuple(each for each in PARAMETERS.values() if each.scope in (Scope.VENUE, Scope.ASSET) and each.group != "limits")
+
+
+def venue_digest_values(rules: VenueRules) -> tuple[int, ...]:
+    """Return the digest's row of the venue, in order of number."""
+    own = venue_values(rules) | {each.field: int(getattr(rules.assets[0], each.parameter.name)) for each in listed(Scope.ASSET)}
+    return tuple(own[each.field] for each in venue_digested())
+
+
+def digested(scope: Scope) -> tuple[ListedRule, ...]:
+    """Return the rules of another scope that its rows in the digest have: not the asset, which never
+    changes and has a block of its own.
+    """
+    return tuple(each for each in listed(scope) if each.parameter.name not in ("asset", "settlement_asset"))
 
 
 def venue_values(rules: VenueRules) -> dict[str, int]:
@@ -157,10 +177,12 @@ class Difference(NamedTuple):
 
 def _places_of(rules: VenueRules) -> Iterator[tuple[Scope, int, int, int, Any]]:
     """Yield every group of numbers that is not the venue's own: scope, market, entry, part, group."""
+    for asset, row in enumerate(rules.assets):
+        yield Scope.ASSET, NONE, asset, 0, row
     for number, market in enumerate(rules.markets):
         yield Scope.MARKET, number, 0, 0, market
-        for tier, row in enumerate(market.tiers):
-            yield Scope.TIER, number, tier, 0, row
+        for tier, bracket in enumerate(market.tiers):
+            yield Scope.TIER, number, tier, 0, bracket
     for group, fund in enumerate(rules.funds):
         yield Scope.GROUP, NONE, group, 0, fund
     for number, provider in enumerate(rules.providers):
@@ -235,6 +257,8 @@ def changed(rules: VenueRules, number: int, *, market: int = 0, entry: int = 0, 
         case Scope.VENUE:
             own = {rule.group: getattr(rules, rule.group)._replace(**one)} if rule.group else one
             return rules._replace(**own)
+        case Scope.ASSET:
+            return rules._replace(assets=_at(rules.assets, entry, rules.assets[entry]._replace(**one)))
         case Scope.GROUP:
             return rules._replace(funds=_at(rules.funds, entry, rules.funds[entry]._replace(**one)))
         case Scope.MARKET | Scope.TIER:

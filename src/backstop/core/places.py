@@ -6,11 +6,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.compiled import inlined, kernel
-from backstop.core.events import GROUPS_MAX, UNCOVERED_FIRST_GROUP, clearing_of, fund_of, funding_of, uncovered_of
+from backstop.core.events import (
+    FEES,
+    GROUPS_MAX,
+    NONE,
+    REMAINDER,
+    UNCOVERED_FIRST_GROUP,
+    WORLD,
+    clearing_of,
+    fund_of,
+    funding_of,
+    uncovered_of,
+)
 
 __all__ = [
     "BUCKET_BITS",
     "HOUSE_ROWS",
+    "OTHER_SLOTS",
     "arrears_gauge",
     "bucket_of",
     "clearing_id",
@@ -21,7 +33,9 @@ __all__ = [
     "funding_id",
     "house_slot",
     "market_gauge",
+    "other_slot",
     "outside_row",
+    "owner_home",
     "owner_key",
     "owner_place",
     "uncovered_id",
@@ -45,6 +59,22 @@ def house_slot(ledger_id: int) -> int:
     if ledger_id < UNCOVERED_FIRST_GROUP:
         return UNCOVERED_FIRST_GROUP - 1 - ledger_id
     return GROUPS_MAX - 3 - ledger_id
+
+
+#: Ledger accounts with a balance in each asset.
+OTHER_SLOTS = 3
+
+
+@inlined
+def other_slot(ledger_id: int) -> int:
+    """Return the column of ``State.other_balances`` of WORLD, REMAINDER or FEES, or NONE of all others,
+    which are in one asset.
+    """
+    if ledger_id == WORLD:
+        return 0
+    if ledger_id == REMAINDER:
+        return 1
+    return 2 if ledger_id == FEES else NONE
 
 
 #: Ledger ids, for kernels: ``events.fund_of`` and its kin are plain, for rooms without kernels.
@@ -94,11 +124,19 @@ def owner_key(owner: int, market: int, markets: int) -> int:
     return owner * markets + market + 1
 
 
+@inlined
+def owner_home(key: int, last: int) -> int:
+    """Return the row of ``State.owner_lots`` at which the search for a key begins; ``last`` is the
+    last row.
+    """
+    return ((key & 0xFFFFFFFF) * _SPREAD >> 12) & last
+
+
 @kernel
 def owner_place(owner_lots: NDArray[np.int64], key: int) -> int:
     """Return the row of a key in ``State.owner_lots``, or the free one that would be its own."""
     last = len(owner_lots) - 1
-    place = ((key & 0xFFFFFFFF) * _SPREAD >> 12) & last
+    place = owner_home(key, last)
     while owner_lots[place, 0] != key and owner_lots[place, 0] != 0:
         place = (place + 1) & last
     return place

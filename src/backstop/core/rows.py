@@ -16,6 +16,7 @@ from backstop.core.parameter_table import Scope, listed
 __all__ = [
     "ACCOUNT",
     "ALL_SETTLED",
+    "BEFORE_IN_MARKET",
     "BREAKER",
     "CLOSING_ORDER",
     "COMMITMENT",
@@ -24,10 +25,15 @@ __all__ = [
     "ENGINE",
     "FILL_DEBT_COLUMNS",
     "FILL_GAUGE_COLUMNS",
+    "FLAT_AFTER",
+    "FLAT_BEFORE",
+    "FLAT_EPOCH",
+    "FREE_AFTER",
     "FUND_ROW",
     "FUND_SLOTS",
     "GONE",
     "GONE_EPOCH",
+    "LINK_COLUMNS",
     "MARKET",
     "NOTED",
     "ORDER",
@@ -104,7 +110,8 @@ DEFAULT = _row(
 )
 
 #: One position of an account (or of OUTSIDE, error_inventory: ``account`` is then their ledger id),
-#: 64 bytes. A row stays when its lots are gone; an account's rows hang together in order of market.
+#: 64 bytes. A row stays for some time when its lots are gone (``position_rows``), of a free one the
+#: account is NONE; an account's rows hang together in order of market.
 #: The two triggers stand below (DOWN) and above (UP) the mark, each in the list of its price
 #: bucket; a trigger of 0 is in no list.
 POSITION = _row(
@@ -133,6 +140,10 @@ RESULT = _row(
     ("settled_index", "<i8"),  # the market's funding index up to which the position has paid
 )
 
+#: Columns of ``State.links``: the row before it in its market; its neighbours among the flat rows, and
+#: the epoch in which it was held last, plus 1 (0: it is held, or free); the next free row.
+BEFORE_IN_MARKET, FLAT_BEFORE, FLAT_AFTER, FLAT_EPOCH, FREE_AFTER = 0, 1, 2, 3, 4
+LINK_COLUMNS = 5
 #: Columns of ``State.returns``.
 #: Rows of ``State.noted``, four a group: noted gain, gains that left, the epoch in which they did, and
 #: what of the hole is owed, in parts of the fund's ``owed_sum``.
@@ -171,6 +182,12 @@ MARKET = _row(
     ("band_count", "<i8"),
     ("band_offset_ppm", "<i8", (BANDS_MAX,)),
     ("depth_lots", "<i8", (2, BANDS_MAX)),  # visible lots by book side and band
+)
+
+#: One asset: its rules.
+ASSET = _row(
+    *_rules_of(Scope.ASSET),
+    ("first_group", "<i8"),  # the first of its market groups
 )
 
 #: One margin tier, its deductions worked out.
@@ -280,7 +297,7 @@ ORDER = _row(
     ("zero_cash", "<i8"),
     ("reserved", "<i8"),
     ("account", "<i4"),
-    ("position", "<i4"),
+    ("position", "<i4"),  # while it is open; its row may be another's later
     ("market", "<i4"),
     ("is_open", "<i4"),
     ("kind", "<i4"),
@@ -308,7 +325,11 @@ ENGINE = _row(
     ("debts", "<i8"),  # sum of all debts to funds, forgotten ones too
     ("life_ns", "<i8"),  # of the last sign of life of a market, or NONE
     ("accounts_now", "<i8"),
-    ("positions_now", "<i8"),  # rows used, the house's included
+    ("positions_now", "<i8"),  # rows that were ever used, the house's included
+    ("flat_first", "<i8"),  # rows that are not held, the longest flat first; 0: none (see ``position_rows``)
+    ("flat_last", "<i8"),
+    ("free_first", "<i8"),  # of the rows below ``positions_now`` that are free again; 0: none
+    ("free_now", "<i8"),
     ("next_order_id", "<i8"),
     ("next_fill_debt", "<i8"),
     ("next_carry", "<i8"),  # number of the next position for which a fund begins to carry an account
@@ -333,6 +354,7 @@ ENGINE = _row(
     ("refused", "<i8"),
     ("judged", "<i8"),
     ("crossed", "<i8"),
+    ("noted_first", "<i8"),  # the first owner with noted gains, plus 1; 0: none
     ("insolvent_now", "<i8"),  # accounts that are INSOLVENT
     ("changes_now", "<i8"),  # changes of rules that wait
     ("reliefs_now", "<i8"),  # positions with relief from a change of margin
@@ -353,6 +375,7 @@ RULES = _row(
     ("vault", "<i8"),  # number of the venue vault, or NONE
     ("joint_most", "<i8"),  # most open offers of a joint offer
     ("markets", "<i8"),
+    ("assets", "<i8"),
 )
 
 #: One turn of the waterfall, in the venue's order. A stage may have more than one.
@@ -367,6 +390,17 @@ STAGE = _row(
     ("interval_ns", "<i8"),  # between two attempts
     ("answer_timeout_ns", "<i8"),  # how long its orders or offers stand
 )
+
+
+class AssetRow(Protocol):
+    """Fields of an ``ASSET`` row."""
+
+    minimum_notional: int
+    account_notional_max: int
+    owner_loss_max: int
+    deficit_halt: int
+    parts_min_notional: int
+    first_group: int
 
 
 class AccountRow(Protocol):

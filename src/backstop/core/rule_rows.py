@@ -35,6 +35,7 @@ __all__ = [
 _COUNT = max(PARAMETERS) + 1
 _ALL = tuple(PARAMETERS.values())
 _VENUE_FIELDS = tuple(each.field for each in listed(Scope.VENUE))
+_ASSET_FIELDS = tuple(each.field for each in listed(Scope.ASSET))
 _MARKET_FIELDS = tuple(each.field for each in listed(Scope.MARKET))
 _TIER_FIELDS = tuple(each.field for each in listed(Scope.TIER))
 _GROUP_FIELDS = tuple(each.field for each in listed(Scope.GROUP))
@@ -86,6 +87,11 @@ def rule_value(state: State, number: int, market: int, entry: int, part: int) ->
             if place == wanted:
                 value = state.rules[0][name]
             place += 1
+    elif scope == Scope.ASSET:
+        for name in literal_unroll(_ASSET_FIELDS):
+            if place == wanted:
+                value = state.assets[entry][name]
+            place += 1
     elif scope == Scope.MARKET:
         for name in literal_unroll(_MARKET_FIELDS):
             if place == wanted:
@@ -123,6 +129,11 @@ def set_rule(state: State, number: int, market: int, entry: int, part: int, valu
         for name in literal_unroll(_VENUE_FIELDS):
             if place == wanted:
                 state.rules[0][name] = value
+            place += 1
+    elif scope == Scope.ASSET:
+        for name in literal_unroll(_ASSET_FIELDS):
+            if place == wanted:
+                state.assets[entry][name] = value
             place += 1
     elif scope == Scope.MARKET:
         for name in literal_unroll(_MARKET_FIELDS):
@@ -233,6 +244,8 @@ def _market_holds(state: State, market: int) -> bool:
         return False
     if row.group >= state.rules[0].groups or row.position_lots_max > ((1 << 62) - 1) // state.rules[0].accounts_max:
         return False
+    if row.settlement_asset != state.funds[row.group].asset:
+        return False
     if not _thresholds_hold(row.price_throttle_ppm, row.price_halt_ppm, row.price_exit_ppm):
         return False
     if not _thresholds_hold(row.flow_throttle, row.flow_halt, 1) or row.factor_loading_ppm == 0:
@@ -248,17 +261,30 @@ def _venue_holds(state: State) -> bool:
         return False
     if rules.drawdown_enter_ppm != 0 and not 0 < rules.drawdown_exit_ppm <= rules.drawdown_enter_ppm:
         return False
+    if rules.assets > 1 and (rules.flow_throttle != 0 or rules.flow_halt != 0 or rules.venue_notional_max != NO_CAP):
+        return False
     return _thresholds_hold(rules.flow_throttle, rules.flow_halt, 1)
 
 
 @kernel
-def _rules_hold(state: State, number: int, market: int) -> bool:
+def _commitment_holds(state: State, provider: int, part: int) -> bool:
+    """Return whether a provider commits itself to a group of its asset, or to nothing."""
+    return (
+        state.providers[provider].asset == state.funds[part // 2].asset
+        or state.commitments[_commitment_place(provider, part)].capacity == 0
+    )
+
+
+@kernel
+def _rules_hold(state: State, number: int, market: int, entry: int, part: int) -> bool:
     """Return whether the rules fit each other as far as one of them is concerned (R10.3)."""
     scope = SCOPES[number]
     if scope == Scope.MARKET:
         return _market_holds(state, market) and _tiers_hold(state, market)
     if scope == Scope.TIER:
         return _tiers_hold(state, market)
+    if scope == Scope.COMMITMENT:
+        return _commitment_holds(state, entry, part)
     if scope != Scope.VENUE:
         return True
     if not _venue_holds(state):
@@ -276,7 +302,7 @@ def would_hold(state: State, number: int, market: int, entry: int, part: int, va
     """Return whether the rules would fit each other with one changed; all is as before afterwards."""
     old = rule_value(state, number, market, entry, part)
     set_rule(state, number, market, entry, part, value)
-    holds = _rules_hold(state, number, market)
+    holds = _rules_hold(state, number, market, entry, part)
     set_rule(state, number, market, entry, part, old)
     return holds
 
@@ -303,6 +329,8 @@ def change_refusal(state: State, number: int, market: int, entry: int, part: int
         return Reject.UNKNOWN_CODE
     groups = state.rules[0].groups
     if scope == Scope.TIER and not 0 <= entry < state.markets[market].tier_count:
+        return Reject.UNKNOWN_CODE
+    if scope == Scope.ASSET and not 0 <= entry < state.rules[0].assets:
         return Reject.UNKNOWN_CODE
     if (scope == Scope.GROUP and not 0 <= entry < groups) or (scope == Scope.COMMITMENT and not 0 <= part < 2 * groups):
         return Reject.UNKNOWN_CODE
@@ -340,7 +368,7 @@ def _update_stages(state: State) -> None:
 def _update_caps(state: State, group: int) -> None:
     """Find the smallest cap on a fund's payments."""
     fund = state.funds[group]
-    least = min(fund.loss_per_window_max, state.rules[0].owner_loss_max)
+    least = min(fund.loss_per_window_max, state.assets[fund.asset].owner_loss_max)
     for market in range(state.rules[0].markets):
         if state.markets[market].group == group:
             least = min(least, state.markets[market].loss_per_window_max)
@@ -386,11 +414,12 @@ def update_derived(state: State, number: int, market: int, entry: int) -> None:
         _update_stages(state)
         venue = state.breakers[state.rules[0].markets]
         venue.flow_throttle, venue.flow_halt = state.rules[0].flow_throttle, state.rules[0].flow_halt
-        for group in range(state.rules[0].groups):
-            _update_caps(state, group)
         if MOVES_LEVELS[number] != 0:
             for each in range(state.rules[0].markets):
                 _update_tiers(state, each)
+    elif scope == Scope.ASSET:
+        for group in range(state.rules[0].groups):
+            _update_caps(state, group)
     elif scope == Scope.GROUP:
         _update_caps(state, entry)
     elif scope == Scope.MARKET:

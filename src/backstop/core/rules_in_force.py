@@ -49,6 +49,7 @@ def rules_in_force(rules: VenueRules, state: State) -> VenueRules:
         )
         providers.append(_with_row(provider, state.providers[number], Scope.PROVIDER)._replace(commitments=commitments))
     return _venue(rules, state.rules[0])._replace(
+        assets=tuple(_with_row(asset, state.assets[number], Scope.ASSET) for number, asset in enumerate(rules.assets)),
         markets=tuple(markets),
         funds=tuple(_with_row(fund, state.funds[group], Scope.GROUP) for group, fund in enumerate(rules.funds)),
         providers=tuple(providers),

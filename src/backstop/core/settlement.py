@@ -14,11 +14,12 @@ from backstop.core.contracts import cash_of
 from backstop.core.doubt import cancel_market_orders, is_doubted, note_doubt
 from backstop.core.events import NEVER_NS, NONE, BreakerCause, Cause, Guard, Health, Settlement
 from backstop.core.guard import let_go
-from backstop.core.ledger import position_of, trade
+from backstop.core.ledger import trade
 from backstop.core.listing import delist
 from backstop.core.monitor import apply_mark, touch
 from backstop.core.outbox import emit_settlement, is_filling
 from backstop.core.places import error_inventory_row, outside_row
+from backstop.core.position_rows import position_of
 from backstop.core.rows import ALL_SETTLED, SETTLES_INSOLVENT, SETTLES_REST, TRADED
 from backstop.core.state import State
 from backstop.core.waits import wake_by

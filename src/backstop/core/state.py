@@ -22,6 +22,7 @@ from backstop.compiled import declare_rows
 from backstop.core.columns import COLUMNS
 from backstop.core.events import EFFECT, EVENT, GROUPS_MAX, clearing_of
 from backstop.core.initial_rows import (
+    asset_rows,
     breaker_rows,
     engine_row,
     fund_rows,
@@ -34,9 +35,10 @@ from backstop.core.initial_rows import (
 )
 from backstop.core.instruments import LimitRules, VenueRules, check_rules
 from backstop.core.parameter_table import CHANGES_MAX
-from backstop.core.places import bucket_of, house_slot
+from backstop.core.places import OTHER_SLOTS, bucket_of, house_slot
 from backstop.core.rows import (
     ACCOUNT,
+    ASSET,
     BREAKER,
     COMMITMENT,
     DEFAULT,
@@ -45,6 +47,7 @@ from backstop.core.rows import (
     FILL_GAUGE_COLUMNS,
     FUND_ROW,
     FUND_SLOTS,
+    LINK_COLUMNS,
     MARKET,
     ORDER,
     POSITION,
@@ -69,6 +72,7 @@ class State(Bundle):
         "engine": (ENGINE, 1),
         "rules": (RULES, 1),
         "stages": (STAGE, 1),
+        "assets": (ASSET, 1),
         "markets": (MARKET, 1),
         "tiers": (TIER, 1),
         "house": (np.int64, 1),
@@ -78,10 +82,12 @@ class State(Bundle):
         "noted": (np.int64, 2),
         "charge_markets": (np.int64, 1),
         "pocket_markets": (np.int64, 1),
+        "account_assets": (np.int64, 1),
         "accounts": (ACCOUNT, 1),
         "defaults": (DEFAULT, 1),
         "positions": (POSITION, 1),
         "results": (RESULT, 1),
+        "links": (np.int64, 2),
         "gaps": (np.int64, 2),
         "carries": (np.int64, 2),
         "left_parts": (np.int64, 1),
@@ -111,12 +117,14 @@ class State(Bundle):
     rules: NDArray[np.void]
     #: One row per turn of the waterfall.
     stages: NDArray[np.void]
+    #: One row per asset.
+    assets: NDArray[np.void]
     markets: NDArray[np.void]
     tiers: NDArray[np.void]
     #: Balances of the house's ledger accounts, by ``house_slot``.
     house: NDArray[np.int64]
-    #: Balances in the assets beside the venue's: row ``asset - 1``, accounts by id, then the house
-    #: by ``house_slot``.
+    #: Balances of WORLD, REMAINDER and FEES in all assets but the first: row ``asset - 1``, columns by
+    #: ``other_slot``. Every other ledger account is in one asset.
     other_balances: NDArray[np.int64]
     #: What funds paid in the latest slots of time, by ``fund_gauge``, ``arrears_gauge`` and
     #: ``market_gauge``: slot ``n`` at ``n % FUND_SLOTS``, then the number of the newest slot.
@@ -130,12 +138,16 @@ class State(Bundle):
     charge_markets: NDArray[np.int64]
     #: By account: the one market of a pocket, or NONE (see ``pockets``).
     pocket_markets: NDArray[np.int64]
+    #: By account: the number of its asset.
+    account_assets: NDArray[np.int64]
     accounts: NDArray[np.void]
     #: By account.
     defaults: NDArray[np.void]
     positions: NDArray[np.void]
     #: By row of ``positions``.
     results: NDArray[np.void]
+    #: By row of ``positions``: its neighbours in lists that rows leave, see ``position_rows``.
+    links: NDArray[np.int64]
     #: By row of ``positions``: the gap that it has of its insolvent account, see ``shortfalls``.
     gaps: NDArray[np.int64]
     #: By row of ``positions``: what its fund reserves to carry its account, see ``carries``.
@@ -240,6 +252,7 @@ def new_state(rules: VenueRules) -> State:
         "engine": engine_row(count),
         "rules": rules_row(rules, stages),
         "stages": stages,
+        "assets": asset_rows(rules),
         "markets": markets,
         "tiers": tiers,
         "positions": positions,
@@ -251,15 +264,17 @@ def new_state(rules: VenueRules) -> State:
     }
     shapes: dict[str, tuple[int, ...]] = {
         "house": (house_slots,),
-        "other_balances": (rules.assets - 1, accounts + house_slots) if rules.assets > 1 else (1, 1),
+        "other_balances": (max(1, len(rules.assets) - 1), OTHER_SLOTS),
         "gauges": (2 * GROUPS_MAX + count, FUND_SLOTS + 1),
         "claims": (groups, accounts),
         "noted": (4 * groups + 1, accounts),
         "charge_markets": (accounts,),
         "pocket_markets": (accounts,),
+        "account_assets": (accounts,),
         "accounts": (accounts,),
         "defaults": (accounts,),
         "results": (rows,),
+        "links": (rows, LINK_COLUMNS),
         "gaps": (rows, 2),
         "carries": (rows, 7),
         "left_parts": (rows,),

@@ -29,6 +29,7 @@ from backstop.core.columns import (
     OWNER_EQUITY_EVENT,
     OWNER_EXPOSURE_EVENT,
     OWNER_FIRST,
+    OWNER_NOTED_NEXT,
     OWNER_PAID,
     OWNER_PAID_NS,
     OWNER_PURSE_TURN,
@@ -46,7 +47,7 @@ __all__ = ["KEPT", "KEPT_BY_MARKET", "Part", "blank_array", "note_buckets", "not
 KEPT = (
     *(OWNER_FIRST, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED, OWNER_CARRIED, OWNER_CARRY_LAST),
     *(OWNER_DEBT, NETTED_EVENT, OWNER_EQUITY_EVENT, OWNER_EXPOSURE_EVENT, OWNER_PURSE_TURN, CUT_EVENT),
-    OWNER_TAKEN_EVENT,
+    *(OWNER_TAKEN_EVENT, OWNER_NOTED_NEXT),
 )
 #: Likewise by market: 0 between two events, and expected to be.
 KEPT_BY_MARKET = (MARK_BEFORE,)
@@ -55,15 +56,15 @@ _NONE_COLUMNS = (OWNER_FIRST, OWNER_CARRY_LAST, NETTED_EVENT)
 
 #: Arrays with few rows, whatever the limits: they are moved whole.
 _WHOLE = (
-    *("engine", "rules", "stages", "markets", "tiers", "house", "gauges", "changes", "funds", "breakers"),
+    *("engine", "rules", "stages", "assets", "markets", "tiers", "house", "other_balances", "gauges", "changes", "funds", "breakers"),
     *("providers", "commitments", "offered", "joints"),
 )
 #: Arrays by account or owner, in their first or in their second dimension.
-_BY_ACCOUNT = ("charge_markets", "pocket_markets", "accounts", "defaults", "debts", "fill_gauges")
+_BY_ACCOUNT = ("charge_markets", "pocket_markets", "account_assets", "accounts", "defaults", "debts", "fill_gauges")
 _BY_ACCOUNT_SECOND = ("claims", "noted")
 #: Arrays by row of ``positions``.
 _BY_POSITION = (
-    *("positions", "results", "gaps", "carries", "left_parts", "relieved", "torn_lots", "taken_lots"),
+    *("positions", "results", "links", "gaps", "carries", "left_parts", "relieved", "torn_lots", "taken_lots"),
     *("event_gains", "better_first"),
 )
 #: Arrays of which nothing was ever used that begin with NONE, not with 0.
@@ -135,7 +136,6 @@ def used_parts(*states: Any) -> list[Part]:
     none of them is blank in all of them, or means nothing between two events.
     """
     first = states[0]
-    accounts_max = len(first.accounts)
     accounts, positions, orders, fill_debts, waits, effects = (
         max(int(state.engine[0][name]) for state in states)
         for name in ("accounts_now", "positions_now", "next_order_id", "next_fill_debt", "waits_now", "effects_now")
@@ -147,9 +147,6 @@ def used_parts(*states: Any) -> list[Part]:
     parts += [Part(name, slice(people)) for name in _BY_ACCOUNT]
     parts += [Part(name, (slice(None), slice(people))) for name in _BY_ACCOUNT_SECOND]
     parts += [Part(name, slice(positions)) for name in _BY_POSITION]
-    # A row by account, then the house.
-    if first.other_balances.shape[1] > accounts_max:
-        parts += [Part("other_balances", (slice(None), each)) for each in (slice(accounts), slice(accounts_max, None))]
     # Numbers from 1 on go around.
     parts += [Part("orders", slice(min(orders, len(first.orders)))), Part("fill_debts", slice(min(fill_debts, len(first.fill_debts))))]
     parts += [Part("columns", (column, slice(people))) for column in KEPT]

@@ -6,8 +6,8 @@ Rules: R5.2.5, R5.2.6, R5.2.8, R6.11.9, R6.11.10.
 from __future__ import annotations
 
 from backstop.compiled import kernel
+from backstop.core.assets import asset_of
 from backstop.core.columns import OWNER_FIRST
-from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import value_at_mark, value_of
 from backstop.core.debts import owner_debt
 from backstop.core.events import NONE, WORLD, Cause, Health, Reject
@@ -151,7 +151,7 @@ def move_refusal(state: State, account: int, other: int, amount: int) -> int:
 @kernel
 def _lend(state: State, account: int, group: int, lent: int) -> None:
     """Let an account pay a part of what is uncovered in a group, against a claim."""
-    post(state, uncovered_id(group), account, lent, VENUE_ASSET, Cause.GAIN_SHARE, NONE)
+    post(state, uncovered_id(group), account, lent, asset_of(state, account), Cause.GAIN_SHARE, NONE)
     state.engine[0].uncovered -= lent
     change_claim(state, account, group, lent)
     forget_noted(state, group)
@@ -181,12 +181,12 @@ def _withdraw(state: State, account: int, amount: int) -> None:
     """Pay money out, and lend for the gains that leave with it."""
     owner = state.accounts[account].owner
     if sum_noted(state, owner) == 0:
-        post(state, account, WORLD, -amount, VENUE_ASSET, Cause.CASH, NONE)
+        post(state, account, WORLD, -amount, asset_of(state, account), Cause.CASH, NONE)
         return
     left, rest = _after_withdrawal(state, account, amount, NONE)
     there, wealth = gains_there(state, owner)
     taken = _gains_taken(state, owner, amount, rest)
-    post(state, account, WORLD, -amount, VENUE_ASSET, Cause.CASH, NONE)
+    post(state, account, WORLD, -amount, asset_of(state, account), Cause.CASH, NONE)
     gone = _lend_for(state, account, taken, left)
     take_own(state, owner, wealth - there - amount + gone)
 
@@ -198,4 +198,4 @@ def move_cash(state: State, account: int, amount: int) -> None:
         _withdraw(state, account, -amount)
         return
     add_own(state, state.accounts[account].owner, amount)
-    post(state, account, WORLD, amount, VENUE_ASSET, Cause.CASH, NONE)
+    post(state, account, WORLD, amount, asset_of(state, account), Cause.CASH, NONE)

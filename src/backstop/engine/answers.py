@@ -11,7 +11,7 @@ __all__ = ["Account", "Fund", "Market", "OpenOrder", "OrderKind", "Position", "W
 
 
 class Account(NamedTuple):
-    """An account at the accepted marks. Money is in atoms of the settlement asset."""
+    """An account at the accepted marks. Money is in atoms of its asset."""
 
     account: int
     owner: int
@@ -32,6 +32,8 @@ class Account(NamedTuple):
     default_since_ns: int | None
     #: Recovery claims: what it will be paid back.
     claims_atoms: int
+    #: Number of its asset, the place in ``venue.assets``.
+    asset: int
 
 
 class Position(NamedTuple):
@@ -85,7 +87,7 @@ class OpenOrder(NamedTuple):
 
 
 class Fund(NamedTuple):
-    """The insurance fund of one market group, in atoms."""
+    """The insurance fund of one market group, in atoms of its asset."""
 
     group: str
     balance_atoms: int
@@ -94,6 +96,8 @@ class Fund(NamedTuple):
     carried_atoms: int
     #: What nobody paid of the group's losses.
     uncovered_atoms: int
+    #: Number of its asset, the place in ``venue.assets``.
+    asset: int
 
 
 class Market(NamedTuple):

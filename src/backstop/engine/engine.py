@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -31,8 +31,9 @@ from backstop.core.events import (
 )
 from backstop.core.instruments import PPM, VenueRules
 from backstop.core.kinds import EffectView, effect_view
-from backstop.core.ledger import balance_of, position_of
+from backstop.core.ledger import balance_of
 from backstop.core.margin import assess, initial_margin, position_margin, release_level
+from backstop.core.position_rows import position_of
 from backstop.core.price_levels import level_ticks
 from backstop.core.rows import CLOSING_ORDER, DISPOSAL_ORDER, TAKEOVER_OFFER
 from backstop.core.rules_in_force import rules_in_force
@@ -42,7 +43,7 @@ from backstop.engine.answers import Account, Fund, Market, OpenOrder, OrderKind,
 from backstop.engine.errors import EngineError, StoppedError, UnknownAccountError
 from backstop.engine.inputs import Event, event_rows, market_number, rows_of
 from backstop.engine.tape import Tape
-from backstop.journal import JournalError
+from backstop.journal import JournalError, Name, Names, checked_names
 
 __all__ = ["Engine"]
 
@@ -54,8 +55,8 @@ _KINDS = {CLOSING_ORDER: OrderKind.CLOSING, TAKEOVER_OFFER: OrderKind.OFFER, DIS
 class Engine:
     """One venue's default-management engine, alone or with a journal.
 
-    Amounts are integers: atoms of the settlement asset, lots and ticks of a market, nanoseconds
-    since 1970. ``venue.asset`` and ``venue.markets`` turn them into decimals and back. A market is
+    Amounts are integers: atoms of an asset, lots and ticks of a market, nanoseconds since 1970.
+    ``venue.assets`` and ``venue.markets`` turn them into decimals and back. A market is
     named by its number or its symbol. One thread at a time may use an engine.
 
     A new engine is empty: what the funds hold comes as events, like everything else.
@@ -87,6 +88,8 @@ class Engine:
         self.findings: tuple[str, ...] = ()
         #: Why it takes no events; whether its state is within one, or ahead of its journal.
         self._stopped_by, self._is_torn = "", False
+        #: Names that come with the next batch.
+        self._names: tuple[Name, ...] = ()
 
     @classmethod
     def open(cls, folder: str | Path) -> Engine:
@@ -149,7 +152,8 @@ class Engine:
                 last = int(step(self._state, rows, first))
                 parts.append(self._take_effects())
                 if self._tape is not None:
-                    self._tape.append(rows[first:last], parts[-1], self._state)
+                    self._tape.append(rows[first:last], parts[-1], self._state, self._names)
+                    self._names = ()
                 first = last
         except BaseException as error:
             self._note_stop(rows[first:], error)
@@ -158,6 +162,46 @@ class Engine:
                 raise StoppedError(f"the engine has stopped: {self._stopped_by}") from error
             raise
         return np.concatenate(parts)
+
+    def name(
+        self,
+        *,
+        accounts: Mapping[int, str] | None = None,
+        owners: Mapping[int, str] | None = None,
+        markets: Mapping[int, str] | None = None,
+        providers: Mapping[int, str] | None = None,
+    ) -> None:
+        """Say what people call accounts, owners, markets and providers, by number: reports, ``explain``
+        and ``backstop journal show`` then do. Nothing that the engine does depends on it.
+
+        The names come with the next events: they are on the disk when ``apply`` returns, as a part of
+        its first batch, under its hash. A later name of the same thing replaces the earlier one. Where
+        that ``apply`` raises, give them again to the engine that ``open`` returns.
+
+        Raises ``EngineError`` where the engine has no journal, or something is no name of at most 256
+        letters.
+        """
+        if self._tape is None:
+            raise EngineError("the engine has no journal: names stand on the journal, and nowhere else")
+        given = {"account": accounts, "owner": owners, "market": markets, "provider": providers}
+        coming = {each[:2]: each for each in self._names}
+        for kind, names in given.items():
+            coming |= {(kind, number): Name(kind, number, name) for number, name in (names or {}).items()}
+        try:
+            self._names = checked_names(coming.values())
+        except (ValueError, TypeError) as error:
+            raise EngineError(str(error)) from error
+
+    @property
+    def names(self) -> Names:
+        """What people call the accounts and owners, as it stands on the journal: of those that were
+        never named there is nothing, or ``account 7``.
+
+        Raises ``EngineError`` where the engine has no journal.
+        """
+        if self._tape is None:
+            raise EngineError("the engine has no journal: names stand on the journal, and nowhere else")
+        return self._tape.names()
 
     def what_if(self, events: EventArray | Iterable[Event]) -> tuple[EffectArray, Engine]:
         """Return what ``apply`` would return, and an engine in which it was done; this one and its
@@ -263,7 +307,7 @@ class Engine:
         found = []
         for group, (name, row) in enumerate(zip(self._venue.groups, self._state.funds, strict=True)):
             balance, uncovered = (int(balance_of(self._state, ledger_id)) for ledger_id in (fund_of(group), uncovered_of(group)))
-            found.append(Fund(name, balance, int(row.reserved), int(row.carried), -uncovered))
+            found.append(Fund(name, balance, int(row.reserved), int(row.carried), -uncovered, int(row.asset)))
         return found
 
     def orders(self, account: int | None = None) -> list[OpenOrder]:
@@ -304,6 +348,7 @@ class Engine:
             is_restricted=bool(head.restricted),
             default_since_ns=None if since == NEVER_NS else since,
             claims_atoms=int(head.claim),
+            asset=int(self._state.account_assets[account]),
         )
 
     def positions(self, account: int) -> list[Position]:

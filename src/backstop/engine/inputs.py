@@ -10,14 +10,14 @@ import numpy as np
 
 from backstop.config import Venue
 from backstop.core.events import EVENT, NONE, EventArray
-from backstop.core.kinds import AnyField, EventView, TransferEvent, Unit
+from backstop.core.kinds import AccountEvent, AnyField, EventView, TransferEvent, Unit
 from backstop.engine.errors import EngineError
 
 __all__ = ["Event", "event", "event_rows", "market_number", "rows_of"]
 
 _INT64_MAX = (1 << 63) - 1
-#: Fields that only some codes of a kind look at, and what they are where they are left out.
-_LEFT_OUT: dict[tuple[type[EventView[Any]], str], int] = {(TransferEvent, "receiver"): 0}
+#: Fields that only some codes of a kind, or some venues, look at, and what they are where they are left out.
+_LEFT_OUT: dict[tuple[type[EventView[Any]], str], int] = {(TransferEvent, "receiver"): 0, (AccountEvent, "asset"): 0}
 
 
 class Event(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from backstop.config import Venue
 from backstop.core.digest import state_digest
 from backstop.core.events import EffectArray, EventArray
 from backstop.core.state import State
-from backstop.journal import Journal, JournalError, Manifest, open_journal
+from backstop.journal import Journal, JournalError, Manifest, Name, Names, open_journal
 from backstop.journal.manifest import ENGINE_COMMAND
 from backstop.journal.recovery import recover
 from backstop.journal.snapshot import take_snapshot
@@ -74,14 +74,19 @@ class Tape:
         """
         self._journal.note_stop(events, f"{type(error).__name__}: {error}")
 
-    def append(self, events: EventArray, effects: EffectArray, state: State) -> None:
-        """Make one batch durable; the state stands right after it."""
+    def append(self, events: EventArray, effects: EffectArray, state: State, names: Iterable[Name] = ()) -> None:
+        """Make one batch durable, and the names that come with it; the state stands right after it."""
         journal, digest, snapshot = self._journal, None, None
         if journal.digest_due:
             digest = state_digest(state)
             if journal.is_snapshot_due(journal.batches_sealed + 1):
                 snapshot = take_snapshot(state, digest)
-        journal.append(events, effects, digest, snapshot)
+        journal.append(events, effects, digest, snapshot, names)
+
+    def names(self) -> Names:
+        """Return the names on the journal. Raises ``JournalDamaged`` where they cannot be read."""
+        with open_journal(self._journal.path) as journal:
+            return journal.names()
 
     def effects_after(self, seq: int) -> Iterator[EffectArray]:
         """Yield the recorded effects of events after ``seq``, batch by batch.

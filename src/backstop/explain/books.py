@@ -54,6 +54,7 @@ from backstop.core.kinds import (
     TradeEffect,
 )
 from backstop.core.places import arrears_gauge, fund_gauge, house_slot, market_gauge, outside_row
+from backstop.core.position_rows import row_is_free_at
 from backstop.core.results import result_bases
 from backstop.core.rows import FUND_SLOTS, TAKEOVER_OFFER
 from backstop.core.state import State
@@ -121,6 +122,7 @@ class Account:
     reduced: frozenset[int] = frozenset()
     #: Market of its last charge, or NONE.
     charge_market: int = NONE
+    asset: int = 0
     #: What funds paid for it and did not get back, by group.
     debts: dict[int, int] = field(default_factory=dict)
     #: Until when it may be carried in this default, 0 where it was not carried yet, and what is
@@ -286,7 +288,7 @@ class Books:
         markets = {market, *(each for number in defaulters for each in self.account(number).positions)}
         rows = state.positions[: int(state.engine[0].positions_now)]
         there = rows[np.isin(rows["market"], list(markets))]
-        house = there[there["account"] < 0]
+        house = there[(there["account"] < 0) & (there["account"] != NONE)]
         self._house = dict.fromkeys((holder for each in markets for holder in _house_of(each)), 0)
         self._house |= dict(zip(house["account"].tolist(), house["lots"].tolist(), strict=True))
         numbers = {*there["account"].tolist(), *named}
@@ -361,12 +363,12 @@ class Books:
             loss_max=self.rules.funds[group].loss_per_window_max,
             owner_paid=owner.paid,
             owner_reserved=owner.reserved,
-            owner_loss_max=self.rules.fund.owner_loss_max,
+            owner_loss_max=self.rules.of_group(group).owner_loss_max,
             market_paid=gauge.paid,
             market_reserved=gauge.reserved,
             market_loss_max=self.rules.markets[market].loss_per_window_max if has_market else NO_CAP,
             arrears=fund.arrears if has_market else 0,
-            arrears_of_all=sum(each.arrears for each in self.funds),
+            arrears_of_all=sum(self.funds[each].arrears for each in self.rules.groups_of(self.rules.funds[group].asset)),
             uncovered=fund.uncovered,
             supports=supports_closing(self.rules.stages),
         )
@@ -377,8 +379,9 @@ class Books:
 
     def parts(self, number: int, deficit: int) -> list[Part]:
         """Return the parts of a deficit of an account, by group and market."""
-        charged = self.account(number).charge_market
-        return parts_of(deficit, self.results(number), self.closed_markets(number), charged, self.group_of)
+        account = self.account(number)
+        first_group = self.rules.groups_of(account.asset)[0]
+        return parts_of(deficit, self.results(number), self.closed_markets(number), account.charge_market, self.group_of, first_group)
 
     def carry_short(self, number: int) -> Short | None:
         """Return what keeps funds from carrying a solvent account that is looked at; None: nothing does."""
@@ -402,7 +405,7 @@ class Books:
             used=provider.gauges[group, side].at(self.now_ns, commitment.refill_per_s).used,
             pending_initial=provider.pending_initial,
             pending_notional=provider.pending_notional,
-            has_row=market in held or int(self._state.engine[0].positions_now) < len(self._state.positions),
+            has_row=market in held or row_is_free_at(self._state, self.now_ns),
             others_lots=self._others_lots(provider.account, market) if has_account else 0,
         )
 
@@ -876,6 +879,7 @@ def read_account(state: State, number: int, at_ns: int | None = None) -> Account
         *known,
         doubt_ns=_doubt_ns(state, number, now_ns),
         charge_market=charge_market,
+        asset=int(state.account_assets[number]),
         debts=debts,
         carry_until_ns=until_ns,
         carried=carried,
@@ -902,6 +906,7 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
         heads[["balance", "health", "default_since_ns"]],
         state.claims[:, numbers].T,
         state.charge_markets[numbers],
+        state.account_assets[numbers],
         debts,
         state.defaults[_PAST][numbers],
     )
@@ -915,12 +920,13 @@ def _read_accounts(state: State, numbers: list[int], now_ns: int) -> dict[int, A
             frozenset(),
             _doubt_ns(state, number, now_ns),
             charge_market=charge_market,
+            asset=asset,
             debts=dict(enumerate(owed)),
             carry_until_ns=until_ns,
             returns=returns,
             default_ended_ns=ended_ns,
         )
-        for number, (balance, health, since_ns), claims, charge_market, owed, (until_ns, returns, ended_ns) in zip(
+        for number, (balance, health, since_ns), claims, charge_market, asset, owed, (until_ns, returns, ended_ns) in zip(
             numbers, *(each.tolist() for each in columns), strict=True
         )
     }

@@ -17,7 +17,7 @@ def add_charge(scene: Scene, fact: Fact, market: int, lots: int, taken: int = 0)
     equity, way_out = scene.portfolio.equity, scene.way_out(market)
     if equity < 0:
         return
-    cash, cost, charge = scene.speaker.venue.asset.text, way_out.cost(lots), way_out.charge(lots, taken, equity)
+    cash, cost, charge = scene.speaker.text, way_out.cost(lots), way_out.charge(lots, taken, equity)
     costs = f"slippage {cash(cost.slippage)} and a fee of {cash(cost.fee)} ({percent(way_out.fee_ppm)} at mark)"
     says = f"closing charge {scene.speaker.cash(charge)}, to the fund: on the book, as it is shown, this would cost {costs}"
     fact.because.append(says + (f", less {cash(taken)} that the provider gets" if taken > 0 else ""))

@@ -64,7 +64,7 @@ def caps_text(scene: Scene, closing: Closing) -> str:
 
 def zero_text(scene: Scene, portfolio: Portfolio, market: int, lots: int) -> str:
     """Say the zero cash of ``lots`` (> 0) with its terms."""
-    words, cash, holding = scene.speaker, scene.speaker.venue.asset.text, portfolio.holding(market)
+    words, cash, holding = scene.speaker, scene.speaker.text, portfolio.holding(market)
     zero = portfolio.zero_cash(market, lots)
     quantity, mark = words.lots(market, holding.side * lots), words.price(market, holding.contract.mark_ticks)
     value = f"{cash(zero.at_mark)} ({quantity} at mark {mark})"
@@ -80,7 +80,7 @@ def zero_text(scene: Scene, portfolio: Portfolio, market: int, lots: int) -> str
 
 def _borne_text(scene: Scene, holding: Holding, borne: Borne) -> str:
     """Say what a position of an insolvent account bears of its gap, and by what."""
-    cash = scene.speaker.venue.asset.text
+    cash = scene.speaker.text
     said = f"what it bears of the gap {cash(borne.gap)}: {cash(borne.whole)}"
     if borne.whole == borne.gap:
         return said

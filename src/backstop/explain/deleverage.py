@@ -194,7 +194,7 @@ def _add_weight(scene: Scene, fact: Fact, fill: AdlFillEffect[int], owner: AdlOw
     elif weight == Weight.LOTS:
         fact.check("weight", fill.weight, weight_of(weight, holding))
     elif weight == Weight.PROFIT:
-        says += f": {scene.speaker.venue.asset.text(holding.value)} less {scene.speaker.cash(holding.base)}"
+        says += f": {scene.speaker.text(holding.value)} less {scene.speaker.cash(holding.base)}"
         if scene.is_only_account:
             fact.check("weight", fill.weight, weight_of(weight, holding))
         else:

@@ -64,7 +64,7 @@ def fact_of(scene: Scene) -> Fact:
 
 def assessment_lines(scene: Scene, portfolio: Portfolio) -> list[str]:
     """Show equity and maintenance margin term by term, and the level that decides."""
-    cash, words, held = scene.speaker.venue.asset.text, scene.speaker, portfolio.held
+    cash, words, held = scene.speaker.text, scene.speaker, portfolio.held
     terms = "".join(f" + {cash(holding.profit)}" for holding in held)
     funding = [holding for holding in held if holding.funding]
     terms += f" + unpaid funding {cash(sum(holding.funding for holding in funding))}" if funding else ""
@@ -97,7 +97,7 @@ def _sum_of(parts: list[str]) -> str:
 
 
 def _level(scene: Scene, found: Standing) -> str:
-    cash = scene.speaker.venue.asset.text
+    cash = scene.speaker.text
     levels = found.rules
     close_out, warning = percent(levels.close_out_ratio_ppm), percent(levels.warning_ratio_ppm)
     ratio = percent(_PPM + levels.exit_buffer_ppm)

@@ -49,7 +49,7 @@ def available_text(scene: Scene, group: int, fund: FundView, market: int) -> str
     """Say what a fund may still pay for the account in a market, or in none, with the terms of the
     limit that binds.
     """
-    cash, seconds = scene.speaker.venue.asset.text, scene.rules.fund.window_ns / 1e9
+    cash, seconds = scene.speaker.text, scene.rules.fund.window_ns / 1e9
     limit = fund.binding
     late = fund.arrears_of_all if limit == FundLimit.OWNER else fund.arrears
     uncovered = f" {cash(fund.uncovered)} that it keeps for what is uncovered and" if fund.uncovered else ""
@@ -143,7 +143,7 @@ def support_of(scene: Scene, market: int, lots: int, cause: Cause) -> Support:
 
 def support_kept_text(scene: Scene, market: int, support: Support, *, is_deficit: bool = False) -> str:
     """Say what the fund pays of a gap, and what keeps back the rest."""
-    cash, group = scene.speaker.cash, scene.rules.markets[market].group if market != NONE else 0
+    cash, group = scene.speaker.cash, scene.group_of(market)
     lacks = f"{cash(support.gap)} of the deficit are its part" if is_deficit else f"mark is {cash(support.gap)} short of zero cash"
     pays = f"{lacks}; the fund pays {cash(support.amount)} of it"
     if support.limit == SupportLimit.COVERED:
@@ -164,7 +164,7 @@ def add_support(scene: Scene, fact: Fact) -> None:
         return
     is_deficit = told.cause == Cause.DEFICIT
     if is_deficit:
-        group = scene.rules.markets[told.market].group if told.market != NONE else 0
+        group = scene.group_of(told.market)
         parts = parts_at(scene.books, scene.rows[: scene.place], scene.account)
         part = sum(each.amount for each in parts if (each.group, each.market) == (group, told.market))
         support = scene.books.fund(group, scene.account, told.market).support(part, is_asked=True)

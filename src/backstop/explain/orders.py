@@ -131,7 +131,7 @@ def _size_lines(scene: Scene, closing: Closing) -> list[str]:
 
 def _restored_lines(scene: Scene, closing: Closing, lots: int) -> list[str]:
     """Show that closing so many lots is expected to bring the account to its release level."""
-    market, words, cash = scene.row["market"], scene.speaker, scene.speaker.venue.asset.text
+    market, words, cash = scene.row["market"], scene.speaker, scene.speaker.text
     cost, after = closing.cost(lots), closing.expected_after(lots)
     takes = " + ".join(f"{words.lots(market, band.lots)} x {percent(band.offset_ppm)}" for band in closing.book.takes(lots))
     mark, fee_rate = words.price(market, closing.holding.contract.mark_ticks), percent(closing.rules.fee_ppm)

@@ -363,7 +363,7 @@ def _unable(scene: Scene, backer: Backer) -> str | None:
 
 
 def _status_text(scene: Scene, backer: Backer) -> str:
-    status, cash = scene.books.status_of(backer.number), scene.speaker.venue.asset.text
+    status, cash = scene.books.status_of(backer.number), scene.speaker.text
     if status == ProviderStatus.UNBOUND:
         return "has no account yet"
     if status == ProviderStatus.STOPPED:

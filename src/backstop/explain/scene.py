@@ -348,11 +348,11 @@ class Scene:
         by_venue = int(engine.ordered_notional) if int(engine.interval) == present else 0
         for later in self.later(EffectKind.ORDER):
             notional = self.contract(later["market"]).notional_of(later["lots"])
-            by_venue -= notional
+            by_venue -= notional * (len(rules.assets) == 1)
             by_market -= notional * (later["market"] == market)
             by_account -= notional * (later["account"] == self.account)
         return Caps(
-            Cap(rules.closeout.account_notional_max, by_account),
+            Cap(rules.of_market(market).account_notional_max, by_account),
             Cap(rules.markets[market].ordered_notional_max, by_market),
             Cap(rules.closeout.venue_notional_max, by_venue),
         )
@@ -405,10 +405,15 @@ class Scene:
             caps=self.caps(market),
             fund=self.books.fund(rules.markets[market].group, self.account, market),
             rules=rules.closeout,
+            asset=rules.of_market(market),
             throttle_share_ppm=rules.breakers.throttle_share_ppm,
             expected=plan.expected,
             probes=not behind and self.now_ns < self.deadline_ns,
         )
+
+    def group_of(self, market: int) -> int:
+        """Return the group of a market; of none the first of the account's asset."""
+        return self.rules.groups_of(self.mine.asset)[0] if market == NONE else self.rules.markets[market].group
 
     def new_plan(self) -> Plan:
         """Return a plan that begins at this effect."""

@@ -184,7 +184,7 @@ def _size_lines(scene: Scene, offering: Offering) -> list[str]:
 
 def _restored(scene: Scene, offering: Offering, lots: int) -> str:
     """Show that the takeover of so many lots brings the account to its release level."""
-    cash, after = scene.speaker.venue.asset.text, offering.expected_after(lots)
+    cash, after = scene.speaker.text, offering.expected_after(lots)
     return (
         f"    equity {cash(offering.expected.equity)} less the larger of the providers' share of the way to zero,"
         f" {cash(offering.share_cost(lots))}, and what the book would cost, {cash(offering.way_out.cost(lots).whole)}, is"

@@ -101,6 +101,7 @@ class Explanation:
     def add(self, account: int, decision: Decision, scene: Scene) -> None:
         """Take a decision, and how the account stands after it."""
         self.decisions.append(decision)
+        self.speaker = scene.speaker
         mine = Rows(scene.effects[_concerns(scene.effects, account)])
         if self.brief is not None:
             chosen = (row for row in mine if not (row["kind"] == EffectKind.TRADE and row["code"] in _ORDINARY))
@@ -145,7 +146,7 @@ def explain(path: Path | str, account: str, at: int | None = None) -> Explanatio
             number = speaker.account_number(account)
         except KeyError:
             raise JournalError(f"journal `{path}`: no account has the name or number {account!r}") from None
-        wanted = {at} if at is not None else _decisions_of(journal, number)
+        wanted = {at} if at is not None else _decisions_of(journal, number, speaker)
         begun = beginning_of(journal, rules)
     found = Explanation(str(path), number, speaker.holder(number), speaker, [], None, {}, Brief() if at is None else None)
     recorded = {seq for seq in wanted if seq <= begun.seq_before}
@@ -169,6 +170,7 @@ def _as_recorded(journal: Reader, speaker: Speaker, account: int, wanted: set[in
     for batch in read_batches(journal, needs_all=False):
         if not left:
             return
+        speaker.learn(batch.events, batch.effects)
         for place in np.flatnonzero(np.isin(batch.events["seq"], list(left))).tolist():
             row = dict(zip(batch.events.dtype.names or (), batch.events[place].item(), strict=True))
             left.discard(row["seq"])
@@ -201,7 +203,7 @@ def _rules(journal: Reader) -> VenueRules:
     return rules
 
 
-def _decisions_of(journal: Reader, account: int) -> set[int]:
+def _decisions_of(journal: Reader, account: int, speaker: Speaker) -> set[int]:
     """Return the seqs of events that decided something about the account, or stopped or opened what
     it waited for in default.
     """
@@ -210,6 +212,7 @@ def _decisions_of(journal: Reader, account: int) -> set[int]:
     in_default = False
     for batch in read_batches(journal, needs_all=False):
         effects = batch.effects
+        speaker.learn(batch.events, effects)
         found.update(effects["seq"][_concerns(effects, account) & decides(effects)].tolist())
         mine = (effects["account"] == account) & np.isin(effects["kind"], (EffectKind.HEALTH, EffectKind.TRADE))
         for row in effects[mine | np.isin(effects["kind"], (EffectKind.BREAKER, EffectKind.SETTLEMENT))]:
@@ -347,8 +350,12 @@ class Walk:
         for account in accounts:
             if account >= opened:
                 raise JournalError(f"journal `{self.path}`: {self.speaker.holder(account)} is not open at seq {seq}")
+        self.speaker.learn_assets(self.state.account_assets[: int(self.state.engine[0].accounts_now)])
         speaker = self.speaker.under(self.rules.adl_policy)
-        scenes = [Scene(speaker, self.rules, account, row, recorded, rows, before, self.state, shared) for account in accounts]
+        scenes = [
+            Scene(speaker.in_asset_of(account), self.rules, account, row, recorded, rows, before, self.state, shared)
+            for account in accounts
+        ]
         if scenes[0].is_mark:
             marks = self.state.markets["mark_ticks"].tolist()
             for settled in rows:
@@ -487,7 +494,8 @@ class Walk:
             found = scene.books.portfolio_of(scene.shared.others[account], marks)
             ratio = f"{found.equity / found.maintenance:.6f}" if found.maintenance else "no margin"
             ratios.append({"account": self.speaker.holder(account), "margin_ratio": ratio})
-            equity, margin = self.speaker.cash(found.equity), self.speaker.cash(found.maintenance)
+            words = self.speaker.in_asset_of(account)
+            equity, margin = words.cash(found.equity), words.cash(found.maintenance)
             lines.append(f"{self.speaker.holder(account)}: equity {equity} over maintenance margin {margin} is {ratio}")
         more = " or more" if len(others) == _ORDER_MAX else ""
         says = f"its turn: number {place + 1} of {len(others)}{more} accounts acted on by this event"
@@ -509,6 +517,6 @@ class Walk:
                 fact.check(f"posting of cause {Cause(cause).name.lower()}", 0, amount)
         held = {self.speaker.market(market): self.speaker.lots(market, each.lots) for market, each in after.positions.items() if each.lots}
         parts = ", ".join(f"{quantity} in {market}" for market, quantity in held.items())
-        fact.says = f"afterwards: balance {self.speaker.cash(after.balance)}, {parts or 'no position'}"
-        fact.values = {"balance": self.speaker.cash(after.balance), "positions": held}
+        fact.says = f"afterwards: balance {scene.speaker.cash(after.balance)}, {parts or 'no position'}"
+        fact.values = {"balance": scene.speaker.cash(after.balance), "positions": held}
         decision.facts.append(fact)

@@ -5,6 +5,7 @@ Knows names and decimals; hands on numbers. The names are kept for the journal.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
@@ -55,13 +56,14 @@ class OpeningReport:
     #: Rows without a quantity, or with quantity 0: the account is opened, no position is.
     rows_without_position: int
     accounts_without_collateral: int
-    #: Costs that were not a whole number of atoms, and the largest rounding, in the asset.
+    #: Costs that were not a whole number of atoms, and the largest rounding, in the asset; of several
+    #: assets in atoms.
     costs_rounded: int
     cost_error_max: str
     collateral_rounded: int
     collateral_error_max: str
-    #: Collateral of all accounts, in atoms.
-    collateral_atoms: int
+    #: Collateral of all accounts by asset, in atoms.
+    collateral_atoms: tuple[int, ...]
 
     def as_json(self) -> dict[str, Any]:
         """Return the report as plain values."""
@@ -79,6 +81,8 @@ class AccountBook:
     owners: tuple[str, ...]
     #: By account.
     owner: Ints
+    #: Number of its asset.
+    asset: Ints
     balance_atoms: Ints
     #: By position.
     account: Ints
@@ -103,6 +107,8 @@ class _Gathered:
     empty: int = 0
     costs_rounded: int = 0
     cost_error: Fraction = Fraction(0)
+    #: By account whose positions or collateral say it: the number of its asset.
+    asset: dict[int, int] = field(default_factory=dict)
 
 
 def read_accounts(accounts_path: Path | str, collateral_path: Path | str, venue: Venue) -> AccountBook:
@@ -110,8 +116,10 @@ def read_accounts(accounts_path: Path | str, collateral_path: Path | str, venue:
 
     ``account, owner, market, quantity, entry_price``: quantity signed, in contracts; a row without
     market and quantity opens an account without a position. ``account, asset, amount``: of the
-    settlement asset. A position's cost is quantity x entry price, exactly, rounded to an atom: an
-    entry price is a mean and need not lie on a tick.
+    settlement asset of the account's markets. All accounts of an owner are in one asset; one that has
+    neither position nor collateral is in that of its owner's others, or in the first. A position's
+    cost is quantity x entry price, exactly, rounded to an atom: an entry price is a mean and need not
+    lie on a tick.
 
     Raises ``FeedError`` naming file, line, column and value.
     """
@@ -126,6 +134,7 @@ def read_accounts(accounts_path: Path | str, collateral_path: Path | str, venue:
     balance, rounded, error = _collateral(collateral_path, venue, gathered, Path(accounts_path))
     lots, market = _ints(gathered.lots), _ints(gathered.market)
     _check_limits(table, venue, gathered)
+    assets = _assets_of(table, venue, gathered)
     report = OpeningReport(
         accounts=len(gathered.accounts),
         owners=len(gathered.owners),
@@ -133,15 +142,18 @@ def read_accounts(accounts_path: Path | str, collateral_path: Path | str, venue:
         rows_without_position=gathered.empty,
         accounts_without_collateral=int((balance == 0).sum()),
         costs_rounded=gathered.costs_rounded,
-        cost_error_max=_decimal_text(gathered.cost_error * Fraction(venue.asset.atom)),
+        cost_error_max=_error_text(gathered.cost_error, venue, _decimal_text),
         collateral_rounded=rounded,
-        collateral_error_max=fraction_text(error),
-        collateral_atoms=sum(balance.tolist()),
+        collateral_error_max=fraction_text(error * Fraction(venue.asset.atom))
+        if len(venue.assets) == 1
+        else f"{fraction_text(error)} atoms",
+        collateral_atoms=tuple(sum(balance[assets == number].tolist()) for number in range(len(venue.assets))),
     )
     return AccountBook(
         accounts=tuple(gathered.accounts),
         owners=tuple(gathered.owners),
         owner=_ints(gathered.owner),
+        asset=assets,
         balance_atoms=balance,
         account=_ints(gathered.account),
         market=market,
@@ -153,6 +165,28 @@ def read_accounts(accounts_path: Path | str, collateral_path: Path | str, venue:
 
 def _ints(values: list[int]) -> Ints:
     return np.array(values, dtype=np.int64)
+
+
+def _error_text(atoms: Fraction, venue: Venue, text: Callable[[Fraction], str]) -> str:
+    """Return the largest rounding as a text: in the asset, of several assets in atoms."""
+    return text(atoms * Fraction(venue.asset.atom)) if len(venue.assets) == 1 else f"{text(atoms)} atoms"
+
+
+def _assets_of(table: Table, venue: Venue, gathered: _Gathered) -> Ints:
+    """Return the number of each account's asset.
+
+    Raises ``FeedError`` where the accounts of an owner are in several.
+    """
+    of_owner: dict[int, tuple[int, str]] = {}
+    names = list(gathered.accounts)
+    for account, asset in sorted(gathered.asset.items()):
+        first, name = of_owner.setdefault(gathered.owner[account], (asset, names[account]))
+        if first != asset:
+            owner = list(gathered.owners)[gathered.owner[account]]
+            told = f"{shown_name(name)} is in {venue.assets[first].name}, {shown_name(names[account])} in {venue.assets[asset].name}"
+            expected = "must have accounts in one asset: give those in another an owner of their own"
+            raise table.error(f"has accounts in two assets ({told})", expected, column="owner", value=owner)
+    return _ints([gathered.asset.get(account, of_owner.get(owner, (0, ""))[0]) for account, owner in enumerate(gathered.owner)])
 
 
 def _decimal_text(value: Fraction) -> str:
@@ -221,6 +255,7 @@ def _gather(table: Table, chunk: Chunk, venue: Venue, gathered: _Gathered) -> No
             continue
         if entry.missing[place]:
             raise table.error("is missing", _ENTRY_EXPECTED, chunk=chunk, place=place, column="entry_price")
+        _note_asset(table, chunk, place, venue, gathered, account, venue.rules.markets[market].settlement_asset)
         _add_position(venue, gathered, account, market, lots, exact_of(chunk.columns["entry_price"], place))
 
 
@@ -259,6 +294,18 @@ def _account(table: Table, chunk: Chunk, place: int, gathered: _Gathered) -> int
     return account
 
 
+def _note_asset(table: Table, chunk: Chunk, place: int, venue: Venue, gathered: _Gathered, account: int, asset: int) -> None:
+    """Note the asset that a row says an account is in.
+
+    Raises ``FeedError`` where another row said another.
+    """
+    before = gathered.asset.setdefault(account, asset)
+    if before != asset:
+        name, has = list(gathered.accounts)[account], venue.assets[before].name
+        column, expected = "account", f"must stay in {has}: an account is in one asset, and its markets settle in it"
+        raise table.error(f"is of {venue.assets[asset].name}", expected, chunk=chunk, place=place, column=column, value=name)
+
+
 def _add_position(venue: Venue, gathered: _Gathered, account: int, market: int, lots: int, entry: Fraction) -> None:
     spec = venue.markets[market]
     exact = spec.contract.exact_value(lots, entry / Fraction(spec.price_tick))
@@ -273,19 +320,22 @@ def _add_position(venue: Venue, gathered: _Gathered, account: int, market: int, 
 
 
 def _collateral(path: Path | str, venue: Venue, gathered: _Gathered, accounts_path: Path) -> tuple[Ints, int, Fraction]:
-    """Return each account's balance, how many amounts were rounded, and the largest rounding in the
-    asset.
-    """
+    """Return each account's balance, how many amounts were rounded, and the largest rounding in atoms."""
     table = open_table(path)
     table.require(*_COLLATERAL)
-    grid = Grid((Fraction(venue.asset.atom),), (_AMOUNT_MAX,), COLLATERAL_ROUNDING)
+    count = len(venue.assets)
+    grid = Grid(tuple(Fraction(asset.atom) for asset in venue.assets), (_AMOUNT_MAX,) * count, COLLATERAL_ROUNDING)
     balance = np.zeros(len(gathered.accounts), dtype=np.int64)
     seen: set[int] = set()
     rounded, error = 0, Fraction(0)
-    total = sum(venue.fund_opening_atoms) + sum(provider.capital_atoms for provider in venue.providers)
+    total = [0] * count
+    for group, atoms in enumerate(venue.fund_opening_atoms):
+        total[venue.rules.funds[group].asset] += atoms
+    for number, provider in enumerate(venue.providers):
+        total[venue.rules.providers[number].asset] += provider.capital_atoms
     for chunk in table.chunks(_COLLATERAL):
-        _check_assets(table, chunk, venue)
-        amounts = steps_of_column(table, chunk, "amount", grid, np.zeros(chunk.rows, dtype=np.int64), expected=_AMOUNT_EXPECTED, least=0)
+        assets = _assets_in(table, chunk, venue)
+        amounts = steps_of_column(table, chunk, "amount", grid, assets, expected=_AMOUNT_EXPECTED, least=0)
         for place in range(chunk.rows):
             name = _name(table, chunk, "account", place, "account")
             account = gathered.accounts.get(name)
@@ -295,26 +345,34 @@ def _collateral(path: Path | str, venue: Venue, gathered: _Gathered, accounts_pa
             if account in seen:
                 raise table.error("is listed twice", "must be once per account", chunk=chunk, place=place, column="account", value=name)
             seen.add(account)
+            number = int(assets[place])
+            _note_asset(table, chunk, place, venue, gathered, account, number)
             balance[account] = amounts.values[place]
-            total += int(amounts.values[place])
-            if total > BALANCE_ATOMS_MAX:
-                most = f"{venue.asset.text(BALANCE_ATOMS_MAX)} {venue.asset.name} (2^61 atoms)"
+            total[number] += int(amounts.values[place])
+            if total[number] > BALANCE_ATOMS_MAX:
+                most = f"{venue.assets[number].money(BALANCE_ATOMS_MAX)} (2^61 atoms)"
                 expected = f"funds, providers and all collateral must stay within {most}"
                 cell = chunk.columns["amount"][place]
                 raise table.error("overflows the ledger", expected, chunk=chunk, place=place, column="amount", value=str(cell))
             if amounts.unfit[place]:
                 rounded += 1
-                error = max(error, exact_of(chunk.columns["amount"], place) - int(amounts.values[place]) * grid.step[0])
+                error = max(error, exact_of(chunk.columns["amount"], place) / grid.step[number] - int(amounts.values[place]))
     return balance, rounded, error
 
 
-def _check_assets(table: Table, chunk: Chunk, venue: Venue) -> None:
+def _assets_in(table: Table, chunk: Chunk, venue: Venue) -> Ints:
+    """Return the number of each row's asset."""
     column: Column = chunk.columns["asset"]
+    names = [asset.name for asset in venue.assets]
+    numbers = np.zeros(chunk.rows, dtype=np.int64)
     for place, cell in enumerate(column):
-        if cell != venue.asset.name or isinstance(column, np.ndarray):
-            expected = f"must be {venue.asset.name}: other collateral than the settlement asset is not taken yet"
+        if cell not in names or isinstance(column, np.ndarray):
+            says = "is not the settlement asset" if len(names) == 1 else "is no settlement asset"
+            expected = f"must be {' or '.join(names)}: other collateral than the settlement asset is not taken yet"
             value = "" if cell is None else str(cell)
-            raise table.error("is not the settlement asset", expected, chunk=chunk, place=place, column="asset", value=value)
+            raise table.error(says, expected, chunk=chunk, place=place, column="asset", value=value)
+        numbers[place] = names.index(str(cell))
+    return numbers
 
 
 def _check_room(table: Table, venue: Venue, gathered: _Gathered) -> None:

@@ -48,8 +48,8 @@ def opening_events(venue: Venue, book: AccountBook, prices: Prices) -> EventArra
             )
     opening_ns = accounts_open_ns(prices.start_ns)
     rows: list[tuple[int, ...]] = []
-    for account, owner in enumerate(book.owner.tolist()):
-        rows.append(_row(opening_ns, EventKind.ACCOUNT, account=account, other=owner))
+    for account, (owner, asset) in enumerate(zip(book.owner.tolist(), book.asset.tolist(), strict=True)):
+        rows.append(_row(opening_ns, EventKind.ACCOUNT, code=asset, account=account, other=owner))
     for account, atoms in enumerate(book.balance_atoms.tolist()):
         if atoms:
             rows.append(_row(opening_ns, EventKind.TRANSFER, account=account, amount=atoms))
@@ -88,7 +88,8 @@ def provider_opening(venue: Venue, first_account: int, first_owner: int, time_ns
     rows: list[tuple[int, ...]] = []
     for number, provider in enumerate(venue.providers):
         account = first_account + number
-        rows.append(_row(time_ns, EventKind.ACCOUNT, account=account, other=first_owner + number))
+        asset = venue.rules.providers[number].asset
+        rows.append(_row(time_ns, EventKind.ACCOUNT, code=asset, account=account, other=first_owner + number))
         if provider.capital_atoms:
             rows.append(_row(time_ns, EventKind.TRANSFER, account=account, amount=provider.capital_atoms))
         rows.append(_row(time_ns, EventKind.PROVIDER, account=account, other=number))

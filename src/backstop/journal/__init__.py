@@ -6,7 +6,7 @@ events into batches. Only the last two need the engine. The format is docs/refer
 """
 
 from backstop.journal.findings import Finding, FindingCode, JournalDamaged
-from backstop.journal.manifest import Manifest, Names
+from backstop.journal.manifest import Manifest, Name, Names, checked_names
 from backstop.journal.reader import Batch, Reader, open_journal
 from backstop.journal.writer import Journal, JournalError
 
@@ -18,7 +18,9 @@ __all__ = [
     "JournalDamaged",
     "JournalError",
     "Manifest",
+    "Name",
     "Names",
     "Reader",
+    "checked_names",
     "open_journal",
 ]

@@ -23,6 +23,14 @@ __all__ = ["Head", "build", "copied", "opened", "released"]
 _PAGES_AT_ONCE = 4096
 
 
+#: Takes over the names of the segment before, of each thing the latest; by whether that says with
+#: which batch they came.
+_TAKE_NAMES = {
+    False: "INSERT INTO names SELECT 0, kind, id, name FROM before.names",
+    True: "INSERT OR REPLACE INTO names SELECT 0, kind, id, name FROM before.names ORDER BY batch",
+}
+
+
 class Head(NamedTuple):
     """What a segment begins with."""
 
@@ -61,9 +69,9 @@ def build(path: Path, head: Head, names: Names | Path) -> None:
             connection.execute(words)
         connection.executemany("INSERT INTO manifest VALUES (?, ?)", head.entries.items())
         if isinstance(names, Path):
-            connection.execute("INSERT INTO names SELECT kind, id, name FROM before.names")
+            connection.execute(_TAKE_NAMES[_has_batches_of_names(connection)])
         else:
-            connection.executemany("INSERT INTO names VALUES (?, ?, ?)", names.rows())
+            connection.executemany("INSERT INTO names VALUES (0, ?, ?, ?)", names.rows())
         held = head.start
         connection.execute("INSERT INTO marks VALUES ('start', ?, ?, ?, ?, NULL)", (held.batches, held.events, held.effects, held.chain))
         if head.snapshot is not None:
@@ -149,3 +157,7 @@ def copied(connection: sqlite3.Connection, target: Path, progress: Callable[[int
 def partial_of(target: Path) -> Path:
     """Return where a copy stands until it is whole."""
     return target.with_name(f".{target.name}.partial")
+
+
+def _has_batches_of_names(connection: sqlite3.Connection) -> bool:
+    return any(column[1] == "batch" for column in connection.execute("PRAGMA before.table_info(names)"))

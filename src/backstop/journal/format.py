@@ -44,7 +44,7 @@ __all__ = [
 
 #: "back": tells a journal from any other SQLite file.
 APPLICATION_ID = 0x6261636B
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 #: Number of the encoding that ``core.state.state_digest`` hashes: one more whenever R12
 #: changes. Digests of another encoding are not compared; the effects are.
 DIGEST_ENCODING = 11
@@ -66,6 +66,11 @@ PARTS_MAX = 1 << 20
 
 _MANIFEST = "CREATE TABLE manifest (key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
 _NAMES = "CREATE TABLE names (kind TEXT NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL, PRIMARY KEY (kind, id)) WITHOUT ROWID"
+#: ``batch`` is the one with which the name came, 0 where the segment begins with it.
+_NAMES_BY_BATCH = (
+    "CREATE TABLE names (batch INTEGER NOT NULL, kind TEXT NOT NULL, id INTEGER NOT NULL, name TEXT NOT NULL,"
+    " PRIMARY KEY (batch, kind, id)) WITHOUT ROWID"
+)
 _BATCHES = (
     "CREATE TABLE batches (number INTEGER PRIMARY KEY, first_seq INTEGER NOT NULL, last_seq INTEGER NOT NULL,"
     " events_count INTEGER NOT NULL, effects_count INTEGER NOT NULL, events BLOB NOT NULL, effects BLOB NOT NULL,"
@@ -86,18 +91,26 @@ _SECOND = {
     "snapshots": "CREATE TABLE snapshots (place INTEGER PRIMARY KEY, part BLOB NOT NULL)",
 }
 
+_THIRD = {
+    **_SECOND,
+    #: The state in which a later segment begins, part by part.
+    "opening": "CREATE TABLE opening (place INTEGER PRIMARY KEY, part BLOB NOT NULL)",
+    #: What happened to the journal itself; ``batch`` is the one after which it did.
+    "records": _RECORDS,
+    #: Events that an engine was given when it stopped, after a batch; in no chain.
+    "stops": _STOPS,
+}
+
 #: By version: every table, by name, with the words that made it.
 SCHEMAS = {
     1: _OLDEST,
     2: _SECOND,
-    3: {
-        **_SECOND,
-        #: The state in which a later segment begins, part by part.
-        "opening": "CREATE TABLE opening (place INTEGER PRIMARY KEY, part BLOB NOT NULL)",
-        #: What happened to the journal itself; ``batch`` is the one after which it did.
-        "records": _RECORDS,
-        #: Events that an engine was given when it stopped, after a batch; in no chain.
-        "stops": _STOPS,
+    3: _THIRD,
+    4: {
+        **_THIRD,
+        "names": _NAMES_BY_BATCH,
+        #: ``names``: hash of the names that came with the batch.
+        "batches": _BATCHES.format(more=", snapshot BLOB, names BLOB"),
     },
 }
 SCHEMA = SCHEMAS[SCHEMA_VERSION]
@@ -205,13 +218,22 @@ def start_chain(entries: Mapping[str, str]) -> bytes:
     return digest.digest()
 
 
-def batch_chain(previous: bytes, events: Data, effects: Data, digest: str | None, snapshot: bytes | None = None, *, schema: int) -> bytes:
+def batch_chain(
+    previous: bytes,
+    events: Data,
+    effects: Data,
+    digest: str | None,
+    snapshot: bytes | None = None,
+    names: bytes | None = None,
+    *,
+    schema: int,
+) -> bytes:
     """Return the chain after a batch; ``snapshot`` is the hash of the one taken after it (from
-    schema 2 on).
+    schema 2 on), ``names`` that of the names that came with it (from schema 4 on).
     """
     chain = hashlib.sha256(previous)
-    parts: tuple[Data, ...] = (events, effects, _encoded(digest or ""))
-    for data in parts if schema < 2 else (*parts, snapshot or b""):
+    parts: tuple[Data, ...] = (events, effects, _encoded(digest or ""), snapshot or b"", names or b"")
+    for data in parts[: 3 if schema < 2 else 4 if schema < 4 else 5]:
         chain.update(_number(len(data)))
         chain.update(data)
     return chain.digest()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import NamedTuple
 
 from backstop import __version__
@@ -13,8 +14,9 @@ from backstop.journal.codes import present_codes
 from backstop.journal.format import DIGEST_ENCODING, EFFECT_LAYOUT, EVENT_LAYOUT, SCHEMA_VERSION, is_digest
 from backstop.journal.rules_version import RULES_VERSION
 from backstop.journal.source import source_hash as present_source
+from backstop.printing import NAME_MAX, shown_name
 
-__all__ = ["ENGINE_COMMAND", "SEGMENT_BYTES", "Manifest", "Names", "Opening"]
+__all__ = ["ENGINE_COMMAND", "NAME_KINDS", "SEGMENT_BYTES", "Manifest", "Name", "Names", "Opening", "checked_names"]
 
 #: What the journal of an ``Engine`` has as its command.
 ENGINE_COMMAND = "backstop.Engine"
@@ -27,17 +29,59 @@ _FORMAT_KEYS = ("schema_version", "event_row", "effect_row", "names_sha256")
 _DETAIL = "detail_"
 
 
+class Name(NamedTuple):
+    """What people call one account, owner, market or provider."""
+
+    kind: str
+    id: int
+    name: str
+
+
+#: Whatever can have a name on the tape.
+NAME_KINDS = ("account", "market", "owner", "provider")
+
+
 class Names(NamedTuple):
-    """What people call the accounts and owners; the place in the sequence is the id."""
+    """What people call the accounts and owners; the place in the sequence is the id.
+
+    Markets and providers are called as the venue file has it, but for those that are named here, by
+    id.
+    """
 
     accounts: Sequence[str] = ()
     owners: Sequence[str] = ()
+    markets: Mapping[int, str] = {}
+    providers: Mapping[int, str] = {}
 
-    def rows(self) -> Iterator[tuple[str, int, str]]:
-        """Yield (kind, id, name), ordered by kind and id."""
-        for kind, names in (("account", self.accounts), ("owner", self.owners)):
-            for identifier, name in enumerate(names):
-                yield kind, identifier, name
+    def rows(self) -> Iterator[Name]:
+        """Yield every name, ordered by kind and id."""
+        for kind, names in (
+            ("account", enumerate(self.accounts)),
+            ("market", sorted(self.markets.items())),
+            ("owner", enumerate(self.owners)),
+            ("provider", sorted(self.providers.items())),
+        ):
+            for identifier, name in names:
+                yield Name(kind, identifier, name)
+
+
+def checked_names(names: Iterable[Name]) -> tuple[Name, ...]:
+    """Return names that come with one batch, ordered by kind and id.
+
+    Raises ``ValueError`` for what is no name, and where one thing has two.
+    """
+    found = tuple(sorted(names))
+    for each in found:
+        if each.kind not in NAME_KINDS:
+            raise ValueError(f"name of {each.kind!r} {each.id!r}: `kind` must be one of {', '.join(NAME_KINDS)}")
+        if type(each.id) is not int or not 0 <= each.id < 1 << 31:
+            raise ValueError(f"name of {each.kind} {each.id!r}: `id` must be a whole number from 0 to {(1 << 31) - 1}")
+        if type(each.name) is not str or not 1 <= len(each.name) <= NAME_MAX:
+            raise ValueError(f"name of {each.kind} {each.id}: {shown_name(str(each.name))!r}: must be text of 1 to {NAME_MAX} letters")
+    for one, other in pairwise(found):
+        if one[:2] == other[:2]:
+            raise ValueError(f"{one.kind} {one.id} has two names in one batch: {shown_name(one.name)!r}, {shown_name(other.name)!r}")
+    return found
 
 
 class Opening(NamedTuple):

@@ -14,6 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.core import columns, rows
+from backstop.core.interest import resum_owners
+from backstop.core.noted_gains import relist_noted
+from backstop.core.position_rows import relink_rows
 from backstop.core.state import State
 
 __all__ = ["MigrationError", "column_numbers", "migrated"]
@@ -53,6 +56,11 @@ def migrated(arrays: Mapping[str, NDArray[Any]], numbers: object, fresh: State) 
             _take_columns(arrays[name], fresh.columns, known)
         elif name in arrays and name not in _MADE_ANEW:
             _take(name, arrays[name], getattr(fresh, name))
+    if "links" not in arrays:
+        relink_rows(fresh)
+        resum_owners(fresh)
+    if "noted_first" not in (arrays["engine"].dtype.names or ()):
+        relist_noted(fresh)
     _forget_triggers(fresh)
     return fresh
 

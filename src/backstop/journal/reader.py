@@ -10,6 +10,8 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import nullcontext
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -36,7 +38,7 @@ from backstop.journal.format import (
 )
 from backstop.journal.joints import joint_findings
 from backstop.journal.log import log_finding, log_of
-from backstop.journal.manifest import Manifest, Names, manifest_of
+from backstop.journal.manifest import NAME_KINDS, Manifest, Names, manifest_of
 from backstop.journal.naming import live_path, sealed_path
 from backstop.journal.opening import connect
 from backstop.printing import NAME_MAX
@@ -47,7 +49,14 @@ __all__ = ["FINDINGS_MAX", "Batch", "Held", "Reader", "Record", "open_journal", 
 FINDINGS_MAX = 100
 _TOO_LONG = f"has a name of more than {NAME_MAX} letters"
 _BATCH_COLUMNS = "number, first_seq, last_seq, events_count, effects_count, events, effects, chain, digest"
-_SNAPSHOT_COLUMN = {1: "NULL", 2: "snapshot", 3: "snapshot"}
+_SNAPSHOT_COLUMNS = {1: "NULL, NULL", 2: "snapshot, NULL", 3: "snapshot, NULL", 4: "snapshot, names"}
+
+
+#: By whether the schema says with which batch a name came.
+_NAMES_IN_ORDER = {
+    False: "SELECT 0, kind, id, name FROM names ORDER BY kind, id",
+    True: "SELECT batch, kind, id, name FROM names ORDER BY batch, kind, id",
+}
 
 
 class Batch(NamedTuple):
@@ -92,6 +101,7 @@ class _Raw(NamedTuple):
     chain: Any
     digest: Any
     snapshot: Any
+    names: Any
 
 
 class _Mark(NamedTuple):
@@ -257,23 +267,53 @@ class Reader:
         return total if type(total) is int else 0
 
     def names(self) -> Names:
-        """Return what people call the accounts and owners.
+        """Return what people call the accounts and owners, and the markets and providers that the
+        venue file calls otherwise, as of the last batch.
 
-        Raises ``JournalDamaged`` where they cannot be read, where one is longer than ``NAME_MAX``,
-        or where one is missing: every name after it would be another's.
+        Whoever came without a name before one with a name is called ``account 7``, ``owner 7``. Raises
+        ``JournalDamaged`` where names cannot be read, where one is longer than ``NAME_MAX``, or where one
+        is missing of those that the journal began with: every name after it would be another's.
         """
-        named: dict[str, list[str]] = {"account": [], "owner": []}
+        named: dict[str, dict[int, str]] = {kind: {} for kind in NAME_KINDS}
+        begun = dict.fromkeys(NAME_KINDS, 0)
         try:
-            for kind, identifier, name in self.connection.execute("SELECT kind, id, name FROM names ORDER BY kind, id"):
+            for batch, kind, identifier, name in self.connection.execute(_NAMES_IN_ORDER[self.schema >= 4]):
                 known = named.get(kind) if isinstance(kind, str) else None
-                if known is None or identifier != len(known) or not isinstance(name, str):
+                is_name = known is not None and type(identifier) is int and isinstance(name, str)
+                is_first = is_name and batch == 0 and self.manifest.opening is None and kind in ("account", "owner")
+                is_name = is_name and 0 <= identifier < self._things_max(kind) and not (is_first and identifier != begun[kind])
+                if known is None or not is_name:
                     raise JournalDamaged(Finding(FindingCode.NAMES, "names", f"{kind!r} {identifier!r} is no name, or follows a gap"))
                 if len(name) > NAME_MAX:
                     raise JournalDamaged(Finding(FindingCode.NAMES, "names", f"{kind} {identifier} {_TOO_LONG}"))
-                known.append(name)
+                begun[kind] += is_first
+                known[identifier] = name
         except READ_ERRORS as error:
             raise JournalDamaged(finding_of(error, "names")) from error
-        return Names(named["account"], named["owner"])
+        return Names(_in_a_row("account", named), _in_a_row("owner", named), named["market"], named["provider"])
+
+    def _things_max(self, kind: str) -> int:
+        """Return how many of a kind there may be."""
+        return self.manifest.limits.accounts_max if kind in ("account", "owner") else 1 << 31
+
+    def renamed(self) -> tuple[dict[int, str], dict[int, str]]:
+        """Return the markets and the providers that are called otherwise than in the venue file, by
+        number.
+
+        Raises ``JournalDamaged`` where they cannot be read.
+        """
+        found: dict[str, dict[int, str]] = {"market": {}, "provider": {}}
+        if self.schema < 4:
+            return {}, {}
+        words = "SELECT kind, id, name FROM names WHERE kind IN ('market', 'provider') ORDER BY batch"
+        try:
+            for kind, identifier, name in self.connection.execute(words):
+                if type(identifier) is not int or not isinstance(name, str) or len(name) > NAME_MAX:
+                    raise JournalDamaged(Finding(FindingCode.NAMES, "names", f"{kind!r} {identifier!r} is no name"))
+                found[kind][identifier] = name
+        except READ_ERRORS as error:
+            raise JournalDamaged(finding_of(error, "names")) from error
+        return found["market"], found["provider"]
 
     def check_pages(self) -> None:
         """Let SQLite see whether the file's pages hang together."""
@@ -619,7 +659,7 @@ class Reader:
 
     def _fetch(self, number: int) -> _Raw | None:
         try:
-            columns = f"{_BATCH_COLUMNS}, {_SNAPSHOT_COLUMN[self.schema]}"
+            columns = f"{_BATCH_COLUMNS}, {_SNAPSHOT_COLUMNS[self.schema]}"
             row = self.connection.execute(f"SELECT {columns} FROM batches WHERE number = ?", (number,)).fetchone()
         except READ_ERRORS as error:
             self._found(finding_of(error, f"batch {number}"))
@@ -659,10 +699,10 @@ class Reader:
         one finding.
         """
         hashable = isinstance(raw.events, bytes) and isinstance(raw.effects, bytes) and (raw.digest is None or isinstance(raw.digest, str))
-        hashable = hashable and (raw.snapshot is None or isinstance(raw.snapshot, bytes))
+        hashable = hashable and all(each is None or isinstance(each, bytes) for each in (raw.snapshot, raw.names))
         known = _is_chain(raw.chain)
         if self._chain is not None and not (
-            known and hashable and raw.chain == batch_chain(self._chain, *raw[5:7], raw.digest, raw.snapshot, schema=self.schema)
+            known and hashable and raw.chain == batch_chain(self._chain, *raw[5:7], *raw[8:], schema=self.schema)
         ):
             self._find(FindingCode.CHAIN, place, "its bytes, or its place after the batch before, were altered: SHA-256 does not agree")
         self._chain = raw.chain if known else None
@@ -702,20 +742,36 @@ class Reader:
     def _check_names(self) -> None:
         execute = self.connection.execute
         untyped = "typeof(kind) <> 'text' OR typeof(id) <> 'integer' OR typeof(name) <> 'text'"
+        at_begin = " WHERE batch = 0" if self.schema >= 4 else ""
         try:
             is_typed = execute(f"SELECT count(*) FROM names WHERE {untyped}").fetchone()[0] == 0
             is_long = f"CASE WHEN typeof(name) = 'text' THEN length(name) > {NAME_MAX} END"
             long = execute(f"SELECT CAST(kind AS TEXT), id FROM names WHERE {is_long} LIMIT 1").fetchone()
             # As bytes and row by row: a venue may have millions of names.
-            rows = execute("SELECT CAST(kind AS BLOB), id, CAST(name AS BLOB) FROM names ORDER BY kind, id")
+            rows = execute(f"SELECT CAST(kind AS BLOB), id, CAST(name AS BLOB) FROM names{at_begin} ORDER BY kind, id")
             is_sound = is_typed and names_hash(rows) == self.entries["names_sha256"]
+            changed = self._changed_names() if is_typed and self.schema >= 4 else None
         except READ_ERRORS as error:
             self._found(finding_of(error, "names"))
             return
         if not is_sound:
             self._find(FindingCode.NAMES, "names", "a name was altered, added or removed: SHA-256 does not agree with the manifest")
+        elif changed is not None:
+            words = "a name was altered, added or removed: SHA-256 does not agree with the batch"
+            self._find(FindingCode.NAMES, f"names of batch {changed}", words)
         elif long is not None:
             self._find(FindingCode.NAMES, "names", f"{long[0]} {long[1]} {_TOO_LONG}")
+
+    def _changed_names(self) -> Any:
+        """Return the first batch whose names are not those that it hashes, or None."""
+        held = self.connection.execute("SELECT batch, CAST(kind AS BLOB), id, CAST(name AS BLOB) FROM names ORDER BY batch, kind, id")
+        hashed = dict(self.connection.execute("SELECT number, names FROM batches WHERE names IS NOT NULL").fetchall())
+        for batch, rows in groupby(held, key=itemgetter(0)):
+            if batch == 0:
+                continue
+            if hashed.pop(batch, None) != bytes.fromhex(names_hash(row[1:] for row in rows)):
+                return batch
+        return min(hashed, default=None)
 
     def _mark(self, place: str) -> _Mark | None:
         try:
@@ -731,6 +787,12 @@ class Reader:
     def _found(self, finding: Finding) -> None:
         if len(self.findings) < FINDINGS_MAX:
             self.findings.append(finding.shortened())
+
+
+def _in_a_row(kind: str, named: dict[str, dict[int, str]]) -> list[str]:
+    """Return the names of a kind by id; who has none has his number."""
+    known = named[kind]
+    return [known.get(number, f"{kind} {number}") for number in range(max(known, default=-1) + 1)]
 
 
 def _is_chain(chain: Any) -> bool:
@@ -756,6 +818,8 @@ def _frame_fault(raw: _Raw) -> str:
         return "`digest` is not a SHA-256 in hex"
     if raw.snapshot is not None and not _is_chain(raw.snapshot):
         return "`snapshot` is not a SHA-256"  # an empty one is hashed as none is
+    if raw.names is not None and not _is_chain(raw.names):
+        return "`names` is not a SHA-256"
     return ""
 
 

@@ -11,7 +11,7 @@ thread chains a batch, one writes the batch before, and one syncs the batch befo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -23,6 +23,7 @@ from backstop.core.digest import state_digest
 from backstop.core.engine import step
 from backstop.core.events import EFFECT, EffectArray, EventArray
 from backstop.core.state import State
+from backstop.journal.manifest import Name, checked_names
 from backstop.journal.snapshot import Snapshot, take_snapshot
 from backstop.journal.writer import Journal, JournalError, Sealed
 
@@ -57,6 +58,7 @@ class Recorder:
         self._extra = extra
         self._events: list[EventArray] = []
         self._effects: list[EffectArray] = []
+        self._names: list[Name] = []
         self._gathered = 0
         self._next = journal.batches_sealed + 1
         self._sealer, self._writer, self._syncer = (ThreadPoolExecutor(1, f"journal-{stage}") for stage in ("seal", "write", "sync"))
@@ -80,6 +82,12 @@ class Recorder:
         self._gathered += len(events)
         if self._gathered >= self._batch_events or sum(map(len, self._effects)) >= BATCH_EFFECTS:
             self._hand_over()
+
+    def name(self, names: Iterable[Name]) -> None:
+        """Let names come with the batch that the next events are in. Raises ``ValueError`` for what is
+        no name.
+        """
+        self._names = list(checked_names([*self._names, *names]))
 
     def apply(self, events: EventArray) -> EffectArray:
         """Let the engine take events, and record them; return their effects.
@@ -154,14 +162,17 @@ class Recorder:
         if digest is not None and journal.is_snapshot_due(number):
             snapshot = take_snapshot(state, digest, self._extra() if self._extra is not None else None)
         events, effects = _joined(self._events), _joined(self._effects) if self._effects else np.empty(0, dtype=EFFECT)
-        self._events, self._effects, self._gathered = [], [], 0
+        names = tuple(self._names)
+        self._events, self._effects, self._names, self._gathered = [], [], [], 0
         self._next += 1
         self._wait(_AHEAD_MAX - 1)
-        self._under_way.append(self._sealer.submit(self._seal, events, effects, digest, snapshot))
+        self._under_way.append(self._sealer.submit(self._seal, events, effects, digest, snapshot, names))
 
-    def _seal(self, events: EventArray, effects: EffectArray, digest: str | None, snapshot: Snapshot | None) -> Future[Future[None]]:
+    def _seal(
+        self, events: EventArray, effects: EffectArray, digest: str | None, snapshot: Snapshot | None, names: tuple[Name, ...]
+    ) -> Future[Future[None]]:
         with self._unbroken():
-            return self._writer.submit(self._write, self.journal.seal(events, effects, digest, snapshot))
+            return self._writer.submit(self._write, self.journal.seal(events, effects, digest, snapshot, names))
 
     def _write(self, batch: Sealed) -> Future[None]:
         with self._unbroken():

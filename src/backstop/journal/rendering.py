@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backstop.config import Venue
+from backstop.config import Asset, Venue
 from backstop.config.policies import POLICIES, Weight, is_levelled, weight_kind
 from backstop.config.schema import duration_text
 from backstop.core.events import (
@@ -95,7 +95,7 @@ from backstop.core.parameters import NO_CAP
 from backstop.core.parameters import Unit as RuleUnit
 from backstop.journal.manifest import Names
 from backstop.journal.records import record_of
-from backstop.journal.vocabulary import Vocabulary
+from backstop.journal.vocabulary import Vocabulary, said_in
 from backstop.printing import counted
 
 __all__ = [
@@ -174,6 +174,37 @@ class Sentence(NamedTuple):
         return self.words.format(**{part.name: part.form(speaker, row) for part in self.parts})
 
 
+def _cash(speaker: Vocabulary, row: Row, atoms: int) -> str:
+    """Say money of a row in its asset."""
+    return said_in(atoms, _asset_of(speaker, row) or speaker.asset)
+
+
+def _asset_of(speaker: Vocabulary, row: Row) -> Asset | None:
+    """Return the asset of a row's money: a posting and a rule name theirs, of others it is that of the
+    account, or of the market.
+    """
+    assets, is_effect = speaker.venue.assets, "value" in row
+    if is_effect and row["kind"] == EffectKind.POSTING:
+        return assets[row["value"]] if 0 <= row["value"] < len(assets) else None
+    if row["kind"] == (EffectKind.PARAMETER if is_effect else EventKind.PARAMETER):
+        return _asset_of_rule(speaker, _rule_of(row), row["market"], row["other"])
+    return speaker.asset_of(row["account"], row["market"])
+
+
+def _asset_of_rule(speaker: Vocabulary, rule: ListedRule | None, market: int, entry: int) -> Asset | None:
+    venue = speaker.venue
+    match rule.scope if rule else None:
+        case Scope.ASSET if 0 <= entry < len(venue.assets):
+            return venue.assets[entry]
+        case Scope.GROUP if 0 <= entry < len(venue.groups):
+            return venue.asset_of_group(entry)
+        case Scope.PROVIDER | Scope.COMMITMENT if 0 <= entry < len(venue.providers):
+            return venue.asset_of_provider(entry)
+        case Scope.MARKET | Scope.TIER:
+            return speaker.asset_of(NONE, market)
+    return venue.assets[0] if len(venue.assets) == 1 else None
+
+
 def _raw(row: Row) -> str:
     return " ".join(f"{name}={value}" for name, value in row.items() if name not in ("seq", "kind", "time_ns"))
 
@@ -188,9 +219,10 @@ _FORMS: dict[Unit, Callable[[Vocabulary, Row, int], str]] = {
     Unit.MARKET: lambda speaker, _, number: speaker.market(number),
     Unit.GROUP: lambda speaker, _, number: speaker.group(number),
     Unit.PROVIDER: lambda speaker, _, number: speaker.provider(number),
+    Unit.ASSET: lambda speaker, _, number: speaker.asset_name(number),
     Unit.LOTS: lambda speaker, row, number: speaker.lots(row["market"], number),
     Unit.TICKS: lambda speaker, row, number: speaker.price(row["market"], number),
-    Unit.ATOMS: lambda speaker, _, number: speaker.cash(number),
+    Unit.ATOMS: lambda speaker, row, number: _cash(speaker, row, number),
     Unit.TIME: lambda _, __, number: time_text(number),
 }
 #: What a field is called once it is said as a quantity or price: without its unit.
@@ -284,6 +316,15 @@ def _pocket(field: AnyField) -> tuple[Part, ...]:
     return (Part("market", lambda speaker, row: "" if (name := bare(speaker, row)) is None else f" as a pocket of {name}", bare),)
 
 
+def _in_asset(field: AnyField) -> tuple[Part, ...]:
+    """The asset of an account, in the sentence where the venue has more than one."""
+
+    def bare(speaker: Vocabulary, row: Row) -> str:
+        return speaker.asset_name(field.of(row))
+
+    return (Part("asset", lambda speaker, row: f" in {bare(speaker, row)}" if len(speaker.venue.assets) > 1 else "", bare),)
+
+
 def _moved_to(field: AnyField) -> tuple[Part, ...]:
     """The account that receives what is moved."""
 
@@ -297,7 +338,7 @@ def _received_or_paid(field: AnyField) -> tuple[Part, ...]:
     """What an account receives; of a trading fee or a move what it pays."""
 
     def bare(speaker: Vocabulary, row: Row) -> str:
-        return speaker.cash(field.of(row))
+        return _cash(speaker, row, field.of(row))
 
     def said(speaker: Vocabulary, row: Row) -> str:
         pays = TransferEvent.code.of(row) in (Transfer.TRADING_FEE, Transfer.MOVE)
@@ -311,7 +352,7 @@ def _a_lot(field: AnyField) -> tuple[Part, ...]:
 
     def said(speaker: Vocabulary, row: Row) -> str:
         atoms, parts = divmod(field.of(row), FUNDING_PARTS)
-        return speaker.cash(atoms) if parts == 0 else f"{field.of(row)} / {FUNDING_PARTS:,} atoms"
+        return _cash(speaker, row, atoms) if parts == 0 else f"{field.of(row)} / {FUNDING_PARTS:,} atoms"
 
     return (Part(field.name, said),)
 
@@ -397,10 +438,10 @@ def _weight(field: AnyField) -> tuple[Part, ...]:
         policy, value = speaker.adl_policy, field.of(row)
         weight = weight_kind(policy, AdlFillEffect.adl_class.of(row))
         if row["kind"] == EffectKind.ADL_OWNER and is_levelled(policy, AdlOwnerEffect.adl_class.of(row)):
-            return f"exposure {speaker.cash(value)} / equity {speaker.cash(AdlOwnerEffect.equity.of(row))}"
+            return f"exposure {_cash(speaker, row, value)} / equity {_cash(speaker, row, AdlOwnerEffect.equity.of(row))}"
         if weight == Weight.SCORE:
             return POLICIES[policy].score.format(value)
-        return speaker.cash(value) if weight == Weight.PROFIT else speaker.lots(row["market"], value)
+        return _cash(speaker, row, value) if weight == Weight.PROFIT else speaker.lots(row["market"], value)
 
     return (Part("weight", said),)
 
@@ -422,7 +463,7 @@ def _eta(_: AnyField) -> tuple[Part, ...]:
             return f"each lot from the highest leverage, down to {level_ppm} ppm"
         kind, weight = weight_kind(policy, adl_class), str(group.eta_weight)
         if kind != Weight.SCORE:
-            weight = speaker.cash(group.eta_weight) if kind == Weight.PROFIT else speaker.lots(group.market, group.eta_weight)
+            weight = _cash(speaker, row, group.eta_weight) if kind == Weight.PROFIT else speaker.lots(group.market, group.eta_weight)
         return f"eta {speaker.lots(group.market, group.eta_lots)} / {weight}"
 
     return (Part("eta", said),)
@@ -437,7 +478,7 @@ def _signal(field: AnyField) -> tuple[Part, ...]:
         cause = BreakerEffect.cause.of(row)
         if cause in (BreakerCause.PRICE, BreakerCause.INDEX):
             return f"{field.of(row) / 10_000:g} %"
-        return f"{speaker.cash(field.of(row))} liquidated" if cause == BreakerCause.FLOW else None
+        return f"{_cash(speaker, row, field.of(row))} liquidated" if cause == BreakerCause.FLOW else None
 
     return (Part("signal", lambda speaker, row: f" ({text})" if (text := bare(speaker, row)) else "", bare),)
 
@@ -482,6 +523,8 @@ def _rule_name(_: AnyField) -> tuple[Part, ...]:
 def place_of_rule(speaker: Vocabulary, rule: ListedRule | None, market: int, entry: int, part: int) -> str | None:
     """Say whose rule it is; None where it is the venue's, or no rule."""
     match rule.scope if rule else None:
+        case Scope.ASSET:
+            return speaker.asset_name(entry) if len(speaker.venue.assets) > 1 else None
         case Scope.MARKET:
             return speaker.market(market)
         case Scope.TIER:
@@ -496,11 +539,11 @@ def place_of_rule(speaker: Vocabulary, rule: ListedRule | None, market: int, ent
     return None
 
 
-def value_of_rule(speaker: Vocabulary, rule: ListedRule | None, market: int, value: int) -> str:
-    """Say what a rule is, in its unit."""
+def value_of_rule(speaker: Vocabulary, rule: ListedRule | None, market: int, entry: int, value: int) -> str:
+    """Say what a rule is, in its unit; money in the asset of whose rule it is."""
     match rule.parameter.unit if rule else None:
         case RuleUnit.ATOMS:
-            return "no cap" if value == NO_CAP else speaker.cash(value)
+            return "no cap" if value == NO_CAP else said_in(value, _asset_of_rule(speaker, rule, market, entry))
         case RuleUnit.PPM:
             return f"{value} ppm"
         case RuleUnit.NS:
@@ -523,7 +566,7 @@ def _rule_value(field: AnyField) -> tuple[Part, ...]:
     """What a rule becomes, in its unit."""
 
     def said(speaker: Vocabulary, row: Row) -> str:
-        return value_of_rule(speaker, _rule_of(row), row["market"], field.of(row))
+        return value_of_rule(speaker, _rule_of(row), row["market"], row["other"], field.of(row))
 
     return (Part("value", said, lambda _, row: field.of(row)),)
 
@@ -548,7 +591,7 @@ def _kept_back(field: AnyField) -> tuple[Part, ...]:
 # -- the sentences ---------------------------------------------------------------------------------
 
 EVENTS: dict[EventKind, Sentence] = {kind: sentence_of(view) for kind, view in EVENT_VIEWS.items()} | {
-    EventKind.ACCOUNT: sentence_of(AccountEvent, "{account} opens{market}, belongs to {owner}", market=_pocket),
+    EventKind.ACCOUNT: sentence_of(AccountEvent, "{account} opens{market}{asset}, belongs to {owner}", market=_pocket, asset=_in_asset),
     EventKind.TRANSFER: sentence_of(
         TransferEvent, "{account} {amount}{receiver}, {code}", amount=_received_or_paid, market=_unsaid, receiver=_moved_to
     ),
@@ -613,7 +656,7 @@ EFFECTS: dict[EffectKind, Sentence] = {kind: sentence_of(view) for kind, view in
         receiver="account",
         payer="other",
         market=_in_market,
-        asset=_unsaid,  # every amount is in the venue's, which the amount names
+        asset=_unsaid,  # the amount names it
     ),
     EffectKind.RESERVE: sentence_of(
         ReserveEffect, "the fund reserves {change} {order_id} {account} in {market}: {reserved} in all", order_id=_for_order

@@ -72,9 +72,13 @@ def venue_of(journal: Reader) -> Venue:
         raise JournalDamaged(Finding(FindingCode.CONFIG, "manifest", str(error))) from error
 
 
-def chosen(journal: Reader, choice: Choice) -> Iterator[Line]:
-    """Yield the events and effects that were asked for, each event before its effects."""
+def chosen(journal: Reader, choice: Choice, speaker: Speaker | None = None) -> Iterator[Line]:
+    """Yield the events and effects that were asked for, each event before its effects; ``speaker`` learns
+    on the way what it needs to say them.
+    """
     for batch in journal.batches():
+        if speaker is not None:
+            speaker.learn(batch.events, batch.effects)
         if int(batch.events["seq"].max(initial=-_ALL)) < choice.first_seq:
             continue
         if int(batch.events["seq"].min(initial=_ALL)) > choice.last_seq:

@@ -7,12 +7,29 @@ from __future__ import annotations
 from copy import copy
 from typing import Self
 
-from backstop.config import Venue
-from backstop.core.events import FEES, GROUPS_MAX, REMAINDER, WORLD, AdlPolicy, fund_of, house_of_market, uncovered_of
+import numpy as np
+from numpy.typing import NDArray
+
+from backstop.config import Asset, Venue
+from backstop.core.events import (
+    FEES,
+    GROUPS_MAX,
+    NONE,
+    REMAINDER,
+    WORLD,
+    AdlPolicy,
+    EffectArray,
+    EffectKind,
+    EventArray,
+    EventKind,
+    fund_of,
+    house_of_market,
+    uncovered_of,
+)
 from backstop.journal.manifest import Names
 from backstop.printing import shown_name
 
-__all__ = ["Vocabulary"]
+__all__ = ["Vocabulary", "said_in"]
 
 _HOUSE = {WORLD: "outside world", REMAINDER: "remainder", FEES: "trading fees"}
 #: Market groups by the ledger account of their fund.
@@ -22,12 +39,21 @@ _UNCOVERED = {uncovered_of(group): group for group in range(GROUPS_MAX)}
 _HOUSE_OF_MARKET = ("clearing", "outside traders", "error inventory", "funding")
 
 
+def said_in(atoms: int, asset: Asset | None) -> str:
+    """Return atoms with all decimals of their asset; where that is not known, as atoms."""
+    return f"{atoms:,} atoms" if asset is None else f"{asset.text(atoms)} {asset.name}"
+
+
 class Vocabulary:
     """Knows the names and the decimals of one venue's run. Names are escaped: they are printed."""
 
     def __init__(self, venue: Venue, names: Names) -> None:
         self.venue = venue
         self.names = names
+        #: The asset in which money is said that no row names; None: it is said in atoms.
+        self.asset: Asset | None = venue.assets[0] if len(venue.assets) == 1 else None
+        #: Number of the asset of each account that is known to be open.
+        self._assets: dict[int, int] = {}
         #: By which ADL shares: that of the file, unless ``under`` says another.
         self.adl_policy = AdlPolicy(venue.rules.adl_policy)
 
@@ -61,6 +87,8 @@ class Vocabulary:
 
     def market(self, number: int) -> str:
         """Return the symbol of a market."""
+        if number in self.names.markets:
+            return shown_name(self.names.markets[number])
         markets = self.venue.markets
         return shown_name(markets[number].symbol) if 0 <= number < len(markets) else f"market {number}"
 
@@ -75,8 +103,15 @@ class Vocabulary:
 
     def provider(self, number: int) -> str:
         """Return the name of a backstop provider."""
+        if number in self.names.providers:
+            return shown_name(self.names.providers[number])
         providers = self.venue.providers
         return shown_name(providers[number].name) if 0 <= number < len(providers) else f"provider {number}"
+
+    def asset_name(self, number: int) -> str:
+        """Return the name of an asset."""
+        assets = self.venue.assets
+        return assets[number].name if 0 <= number < len(assets) else f"asset {number}"
 
     def lots(self, market: int, lots: int) -> str:
         """Return lots as a quantity of contracts."""
@@ -88,9 +123,45 @@ class Vocabulary:
         markets = self.venue.markets
         return markets[market].price_text(ticks) if 0 <= market < len(markets) else f"{ticks} ticks"
 
+    def text(self, atoms: int) -> str:
+        """Return atoms with all decimals of the asset, without its name."""
+        return str(atoms) if self.asset is None else self.asset.text(atoms)
+
     def cash(self, atoms: int) -> str:
-        """Return atoms with all decimals of the asset."""
-        return f"{self.venue.asset.text(atoms)} {self.venue.asset.name}"
+        """Return atoms with all decimals of the asset; where it is not known, as atoms."""
+        return said_in(atoms, self.asset)
+
+    def learn(self, events: EventArray, effects: EffectArray) -> None:
+        """Note the assets of the accounts that events open."""
+        if len(self.venue.assets) > 1:
+            refused = effects["seq"][effects["kind"] == EffectKind.REFUSAL]
+            opened = events[(events["kind"] == EventKind.ACCOUNT) & ~np.isin(events["seq"], refused)]
+            self._assets.update(zip(opened["account"].tolist(), opened["code"].tolist(), strict=True))
+
+    def learn_assets(self, assets: NDArray[np.int64]) -> None:
+        """Note the assets of all accounts that are open, by number."""
+        if len(self._assets) < len(assets) and len(self.venue.assets) > 1:
+            self._assets.update(enumerate(assets.tolist()))
+
+    def in_asset_of(self, account: int) -> Self:
+        """Return the same, for money of an account."""
+        other = copy(self)
+        other.asset = self.asset_of(account) or self.asset
+        return other
+
+    def asset_of(self, holder: int, market: int = NONE) -> Asset | None:
+        """Return the asset of an account, a fund, or whoever has to do with a market; None where that is
+        not known.
+        """
+        assets, number = self.venue.assets, self._assets.get(holder)
+        if len(assets) == 1:
+            return assets[0]
+        if number is not None and number < len(assets):
+            return assets[number]
+        group = _FUNDS.get(holder, _UNCOVERED.get(holder))
+        if group is not None and group < len(self.venue.groups):
+            return self.venue.asset_of_group(group)
+        return self.venue.asset_of_market(market) if 0 <= market < len(self.venue.markets) else None
 
     def account_number(self, text: str) -> int:
         """Return the number of the account that has this name or, where none has, this number.

@@ -7,10 +7,11 @@ not gather (``recorder`` does), run the engine or read back what it wrote.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from heapq import merge
 from pathlib import Path
-from threading import Lock
+from threading import Lock, RLock
 from types import TracebackType
 from typing import NamedTuple
 
@@ -38,7 +39,7 @@ from backstop.journal.format import (
     stranger_of,
 )
 from backstop.journal.log import log_of
-from backstop.journal.manifest import Manifest, Names
+from backstop.journal.manifest import Manifest, Name, Names, checked_names
 from backstop.journal.naming import sealed_beside
 from backstop.journal.place import Place
 from backstop.journal.rolling import Roll, planned, roll
@@ -50,7 +51,14 @@ from backstop.journal.syncing import Log
 __all__ = ["Journal", "JournalError", "Position", "Sealed"]
 
 
-_INSERT_BATCH = "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+#: By whether the schema has names in its batches.
+_INSERT_BATCH = {
+    False: "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    True: "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+}
+_INSERT_NAME = "INSERT INTO names VALUES (?, ?, ?, ?)"
+#: Names as they stand: of each thing the latest.
+_ALL_NAMES = "SELECT kind, id, name FROM names ORDER BY kind, id, batch"
 
 
 class Sealed(NamedTuple):
@@ -61,6 +69,8 @@ class Sealed(NamedTuple):
     position: Position
     #: The segment ends with it, and this is the next; None: it goes on.
     roll: Roll | None = None
+    #: Names that came with it.
+    names: tuple[Name, ...] = ()
 
 
 class Terms(NamedTuple):
@@ -92,12 +102,15 @@ class Journal:
         #: What is chained, what of it stands in the log, and how much of that would survive a power
         #: cut.
         self._sealed = self._written = self._safe = position
+        #: Names of batches that are sealed and not written: (batch, kind, id, name).
+        self._sealed_names: list[tuple[int, str, int, str]] = []
         #: Rows of the events that stopped the engine, by seq, as far as the live segment tells.
         self.quarantined: dict[int, bytes] = {}
         #: Why it takes no more, from the moment that a sync failed until it is closed.
         self._fault: JournalError | None = None
         #: In this order, where one needs both.
-        self._write_lock, self._sync_lock = Lock(), Lock()
+        self._write_lock, self._sync_lock = RLock(), Lock()
+        self._names_lock = Lock()
 
     @classmethod
     def create(
@@ -216,34 +229,63 @@ class Journal:
         every = self._manifest.snapshot_every
         return every > 0 and number % every == 0 and self._manifest.snapshots_kept > 0
 
-    def append(self, events: EventArray, effects: EffectArray, digest: str | None = None, snapshot: Snapshot | None = None) -> None:
+    def append(
+        self,
+        events: EventArray,
+        effects: EffectArray,
+        digest: str | None = None,
+        snapshot: Snapshot | None = None,
+        names: Iterable[Name] = (),
+    ) -> None:
         """Write one batch and sync it: ``seal``, ``write`` and ``sync`` in one."""
-        self.write(self.seal(events, effects, digest, snapshot))
+        self.write(self.seal(events, effects, digest, snapshot, names))
         try:
             self.sync()
         except JournalError:
             self.abandon()
             raise
 
-    def seal(self, events: EventArray, effects: EffectArray, digest: str | None = None, snapshot: Snapshot | None = None) -> Sealed:
+    def seal(
+        self,
+        events: EventArray,
+        effects: EffectArray,
+        digest: str | None = None,
+        snapshot: Snapshot | None = None,
+        names: Iterable[Name] = (),
+    ) -> Sealed:
         """Check one batch and chain it to the one sealed before: events, all their effects, the
-        state digest where one is due, and a snapshot of the state after them.
+        state digest where one is due, a snapshot of the state after them, and the names that come
+        with it.
 
         Raises ``ValueError`` if they are no batch. The rows must stay as they are until it is
         written.
         """
         self._check(events, effects, digest)
+        named = checked_names(names)
+        if named and not self._has_names:
+            raise JournalError(f"journal `{self.path}` has schema {self._terms.schema}, which takes no names later: seal its segment first")
         event_bytes, effect_bytes = _data(events), _data(effects)
         hashed = None if snapshot is None else snapshot.hash
         held = self._sealed
-        chain = batch_chain(held.chain, event_bytes, effect_bytes, digest, hashed, schema=SCHEMA_VERSION)
+        names_bytes = bytes.fromhex(names_hash(named)) if named else None
+        chain = batch_chain(held.chain, event_bytes, effect_bytes, digest, hashed, names_bytes, schema=self._terms.schema)
         number, first_seq, last_seq = held.batches + 1, int(events["seq"][0]), int(events["seq"][-1])
-        row = (number, first_seq, last_seq, len(events), len(effects), event_bytes, effect_bytes, chain, digest, hashed)
+        row: tuple[object, ...] = (number, first_seq, last_seq, len(events), len(effects), event_bytes, effect_bytes, chain, digest, hashed)
+        if self._has_names:
+            row = (*row, names_bytes)
+        with self._names_lock:
+            self._sealed_names += [(number, *each) for each in named]
         held = self._sealed = Position(chain, number, held.events + len(events), held.effects + len(effects), last_seq)
         following = None
         if snapshot is not None and digest is not None and self._is_segment_full:
-            following = self._plan_roll(snapshot, (digest, digest))
-        return Sealed(row, snapshot, held, following)
+            with self._write_lock:
+                following = self._plan_roll(snapshot, (digest, digest))
+        return Sealed(row, snapshot, held, following, named)
+
+    @property
+    def _has_names(self) -> bool:
+        """Whether names may come with a batch of the live segment."""
+        return self._terms.schema >= 4
 
     @property
     def _is_segment_full(self) -> bool:
@@ -253,7 +295,9 @@ class Journal:
         return is_long or 0 < manifest.segment_events <= events
 
     def _plan_roll(self, snapshot: Snapshot, digests: tuple[str, str], records: tuple[str, ...] = ()) -> Roll:
-        """Work out the step to the next segment, and chain what comes to it."""
+        """Work out the step to the next segment, and chain what comes to it. Nobody may write
+        meanwhile.
+        """
         # What is written from here on is written by this code, whoever began the journal.
         manifest = self._manifest._replace(
             code_version=__version__,
@@ -262,9 +306,23 @@ class Journal:
             digest_encoding=DIGEST_ENCODING,
             rules_version=RULES_VERSION,
         )
-        step = planned(manifest, self._terms.names_sha256, self._terms.origin, self._sealed, snapshot, digests, records)
+        names_sha256 = names_hash(self._all_names()) if self._has_names else self._terms.names_sha256
+        step = planned(manifest, names_sha256, self._terms.origin, self._sealed, snapshot, digests, records)
         self._manifest, self._begun, self._sealed = step.manifest, step.head.start, step.position
+        self._terms = self._terms._replace(names_sha256=names_sha256, schema=SCHEMA_VERSION)
         return step
+
+    def _all_names(self) -> Iterator[Name]:
+        """Yield what each thing is called behind the last sealed batch, ordered by kind and id."""
+        written = ((kind, identifier, 0, name) for kind, identifier, name in self._writable().execute(_ALL_NAMES))
+        coming = sorted((kind, identifier, batch, name) for batch, kind, identifier, name in self._sealed_names)
+        latest: Name | None = None
+        for kind, identifier, _, name in merge(written, coming, key=lambda row: row[:3]):
+            if latest is not None and latest[:2] != (kind, identifier):
+                yield latest
+            latest = Name(kind, identifier, name)
+        if latest is not None:
+            yield latest
 
     def seal_segment(
         self,
@@ -314,8 +372,9 @@ class Journal:
                 connection = self._writable()
                 if batch.position.batches != self._written.batches + 1:
                     raise ValueError(f"Condition failed: batch {batch.position.batches} written after {self._written.batches}")
-                self._commit(connection, _INSERT_BATCH, batch.row, batch.snapshot)
+                self._commit(connection, _INSERT_BATCH[len(batch.row) > 10], batch.row, batch.snapshot, _named(batch))
                 self._written = batch.position
+                self._forget_sealed_names()
                 if batch.roll is not None:
                     self._take_roll(batch.roll)
             except JournalError:
@@ -391,13 +450,18 @@ class Journal:
             self._sealed = held
             batch = self.seal(events, effects, digest, snapshot) if len(events) else None
             if batch is not None:
-                statements.append((_INSERT_BATCH, batch.row))
+                statements.append((_INSERT_BATCH[len(batch.row) > 10], batch.row))
             self._commit(connection, "DELETE FROM stops", (), None if batch is None else batch.snapshot, statements)
             self._written = held if batch is None else batch.position
             with self._sync_lock:
                 self._sync()
             if batch is not None and batch.roll is not None:
                 self._take_roll(batch.roll)
+
+    def _forget_sealed_names(self) -> None:
+        with self._names_lock:
+            if self._sealed_names:
+                self._sealed_names = [row for row in self._sealed_names if row[0] > self._written.batches]
 
     def _check_records(self) -> None:
         if self._terms.schema < 3:
@@ -503,6 +567,11 @@ class Journal:
             connection.execute("DELETE FROM snapshots WHERE place >= ? AND place < ?", (number * PARTS_MAX, (number + 1) * PARTS_MAX))
 
 
+def _named(batch: Sealed) -> list[tuple[str, tuple[object, ...]]]:
+    """Return the statements that write the names of a batch."""
+    return [(_INSERT_NAME, (batch.position.batches, *each)) for each in batch.names]
+
+
 def _data(rows: EventArray) -> memoryview:
     """Return the bytes of rows, without a copy where they lie together."""
     return np.ascontiguousarray(rows).view(np.uint8).data
@@ -551,6 +620,8 @@ def _cut_off(connection: sqlite3.Connection, position: Position) -> None:
         connection.execute("DELETE FROM snapshots WHERE place >= ?", ((position.batches + 1) * PARTS_MAX,))
         if has_records:
             connection.execute("DELETE FROM records WHERE batch > ?", (position.batches,))
+        if connection.execute("SELECT count(*) FROM pragma_table_info('names') WHERE name = 'batch'").fetchone()[0]:
+            connection.execute("DELETE FROM names WHERE batch > ?", (position.batches,))
         sound = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
         if sound != "ok":
             connection.execute("ROLLBACK")

@@ -91,13 +91,12 @@ def exposure_of(state: State, account: int) -> int:
     return sum(each.contract.rules.factor_loading_ppm * each.contract.exposure_of(each.lots) for each in holdings)
 
 
-def waits_for_reservation(state: State, account_id: int, market: int) -> bool:
-    """The fund cannot pay the gap of the position, but more of it once what is reserved is free; not
-    beyond the deadline.
+def waits_for_reservation(state: State, account_id: int, market: int, whole: int) -> bool:
+    """The fund cannot pay ``whole``, what all insolvent accounts lack in the market, but more of it once
+    what is reserved is free; not beyond the deadline.
     """
-    portfolio, fund = state.portfolio(account_id), state.fund_view(state.group(market), account_id, market)
-    gap, deadline = gap_to_zero(portfolio, market, abs(portfolio.holding(market).lots)), state.deadline(account_id)
-    if fund.available >= min(gap, fund.free) or state.now >= deadline:
+    fund, deadline = state.fund_view(state.group(market), account_id, market), state.deadline(account_id)
+    if fund.available >= min(whole, fund.free) or state.now >= deadline:
         return False
     state.accounts[account_id].wait_until = min(deadline, state.now + state.rules.closeout.interval_ns)
     return True
@@ -185,7 +184,7 @@ def adl_plan(state: State, accounts: list[int], market: int, side: int) -> None:
     linked = next(iter(owners)) if len(owners) == 1 else None
     house = [each for each in wave.counterparties if each.portfolio is None]
     candidates = candidates_of(asked_owners(state, market, side), house, caps, state.rules.adl_policy, state.last_seq, linked)
-    least = least_asked(state.rules.adl, state.contract(market), lots)
+    least = least_asked(state.rules.adl, state.rules.of_market(market), state.contract(market), lots)
     given = share_lots(state.rules.adl_policy, candidates, lots, least, (state.last_seq, market, first))
     gives = [(each, part.lots[each.first]) for part in given for each in part.members]
     fills = laid(gives, caps)
@@ -442,11 +441,11 @@ def those_who_wait(state: State, accounts: list[int], market: int, *, is_asked: 
     for money that is only reserved.
     """
     gaps = {account: gap_of(state, account, market) for account in accounts if lots_to_move(state, account, market)}
-    waits = []
+    waits, whole = [], sum(gaps.values())
     for account, gap in gaps.items():
         if gap and is_asked:
-            give_way(state, account, state.group(market), market, sum(gaps.values()))
-            if waits_for_reservation(state, account, market):
+            give_way(state, account, state.group(market), market, whole)
+            if waits_for_reservation(state, account, market, whole):
                 waits.append(account)
     return waits
 

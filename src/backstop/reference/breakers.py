@@ -125,10 +125,10 @@ def deficit_now(state: State, breaker: Breaker) -> tuple[int, int]:
 
 
 def add_flow(state: State, market: int, notional: int) -> None:
-    """Count liquidated notional in the market and the venue."""
+    """Count liquidated notional in the market and, where all of it is of one asset, the venue."""
     if notional == 0:
         return
-    for number in (market, venue_number(state)):
+    for number in (market, venue_number(state)) if len(state.rules.assets) == 1 else (market,):
         breaker = state.breakers[number]
         window = state.now // state.rules.breakers.flow_window_ns
         if window != breaker.flow_window:
@@ -162,7 +162,7 @@ def raise_deficit(state: State, market: int, amount: int) -> None:
     present, last = deficit_now(state, breaker)
     breaker.deficit_window = state.now // rules.deficit_window_ns
     breaker.deficit = [present + amount, last]
-    if sum(breaker.deficit) <= rules.deficit_halt:
+    if sum(breaker.deficit) <= state.rules.of_market(market).deficit_halt:
         return
     breaker.deficit = [0, 0]
     levels = breaker.levels

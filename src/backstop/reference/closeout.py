@@ -68,12 +68,13 @@ def closing_of(
         holding=holding,
         book=book_of(state, account, market, holding.side, behind=behind),
         caps=Caps(
-            account=Cap(rules.closeout.account_notional_max, state.accounts[account].ordered),
+            account=Cap(rules.of_market(market).account_notional_max, state.accounts[account].ordered),
             market=Cap(rules.markets[market].ordered_notional_max, state.markets[market].ordered),
             venue=Cap(rules.closeout.venue_notional_max, state.ordered),
         ),
         fund=state.fund_view(state.group(market), account, market),
         rules=rules.closeout,
+        asset=rules.of_market(market),
         throttle_share_ppm=rules.breakers.throttle_share_ppm,
         expected=expected or portfolio.standing,
         probes=not behind and state.now < state.deadline(account),
@@ -111,7 +112,8 @@ def send(state: State, order: Order) -> None:
     notional = state.contract(order.market).notional_of(order.lots)
     state.accounts[order.account].ordered += notional
     state.markets[order.market].ordered += notional
-    state.ordered += notional
+    if len(state.rules.assets) == 1:
+        state.ordered += notional
 
 
 def place_orders(state: State, account: int) -> str:

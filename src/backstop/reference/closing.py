@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from backstop.core.events import Health
-from backstop.core.instruments import NO_CAP, PPM, CloseoutRules, DisposalRules
+from backstop.core.instruments import NO_CAP, PPM, AssetRules, CloseoutRules, DisposalRules
 from backstop.reference.arithmetic import ceil_div, largest_that, part_of, sign
 from backstop.reference.book import Book, Limit, Slice
 from backstop.reference.charge import Cost, Exit, least_to_restore, place_in_order
@@ -124,6 +124,7 @@ class Closing:
     caps: Caps
     fund: FundView
     rules: CloseoutRules
+    asset: AssetRules
     throttle_share_ppm: int
     #: As expected once the plan's orders so far are filled.
     expected: Standing
@@ -150,7 +151,7 @@ class Closing:
     @property
     def minimum(self) -> int:
         """The lots that reach the least notional of an order, at least one."""
-        return max(1, self.holding.contract.lots_reaching(self.rules.minimum_notional))
+        return max(1, self.holding.contract.lots_reaching(self.asset.minimum_notional))
 
     @property
     def least(self) -> int:
@@ -241,7 +242,7 @@ class Closing:
         """No order and no rest of a position below the least notional."""
         everything, notional_of = self.everything, self.holding.contract.notional_of
         lots = max(lots, self.minimum)
-        if lots >= everything or notional_of(everything - lots) < self.rules.minimum_notional:
+        if lots >= everything or notional_of(everything - lots) < self.asset.minimum_notional:
             return everything
         return lots
 

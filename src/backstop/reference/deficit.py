@@ -41,11 +41,13 @@ def has_loss(results: Mapping[int, int], closed: Iterable[int], group_of: Callab
     return bool(_losses_of_groups(results, group_of)) or any(True for _ in closed)
 
 
-def parts_of(deficit: int, results: Mapping[int, int], closed: Iterable[int], charged: int, group_of: Callable[[int], int]) -> list[Part]:
+def parts_of(
+    deficit: int, results: Mapping[int, int], closed: Iterable[int], charged: int, group_of: Callable[[int], int], first_group: int = 0
+) -> list[Part]:
     """Return the parts of a deficit, above 0, in order of group and market.
 
     ``results`` are by market, ``closed`` the markets in which the default closed lots, ``charged``
-    the market of the account's last charge, or NONE.
+    the market of the account's last charge, or NONE; ``first_group`` is that of its asset.
     """
     weights = {market: -result for market, result in results.items() if result < 0}
     groups = _losses_of_groups(results, group_of)
@@ -53,7 +55,7 @@ def parts_of(deficit: int, results: Mapping[int, int], closed: Iterable[int], ch
         weights = dict.fromkeys(closed, 1)
         groups = {group_of(market): 1 for market in weights}
     if not groups:
-        return [Part(group_of(charged) if charged != NONE else 0, charged, deficit)]
+        return [Part(group_of(charged) if charged != NONE else first_group, charged, deficit)]
     parts = []
     for group, amount in sorted(split(deficit, groups).items()):
         within = {market: weight for market, weight in weights.items() if group_of(market) == group}

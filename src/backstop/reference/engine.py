@@ -11,6 +11,7 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
+from typing import Any
 
 from backstop.core.contract_terms import ContractKind
 from backstop.core.events import (
@@ -35,7 +36,7 @@ from backstop.core.events import (
     uncovered_of,
 )
 from backstop.core.instruments import PPM, MarketRules, VenueRules
-from backstop.core.parameter_table import Scope, listed, values_of, venue_digested, venue_values
+from backstop.core.parameter_table import Scope, digested, values_of, venue_digest_values
 from backstop.reference.adl import adl, has_room, with_room
 from backstop.reference.arrears import next_arrears_ns, pay_arrears
 from backstop.reference.book_first import book_goes_first
@@ -70,7 +71,7 @@ from backstop.reference.refusals import after_withdrawal, reason_to_refuse
 from backstop.reference.settlement import end_market, give_price, next_settlement_ns, run_settlements
 from backstop.reference.shortfalls import gap_of_position
 from backstop.reference.socialise import run_recovery, socialise
-from backstop.reference.state import CLOSING_ORDER, TAKEOVER_OFFER, Account, Position, State
+from backstop.reference.state import CLOSING_ORDER, OF_ALL_ASSETS, TAKEOVER_OFFER, Account, Position, State
 from backstop.reference.takeover import answer, dispose, fail_joint, takeover_waits
 from backstop.reference.tear_up import tear_up
 
@@ -145,7 +146,7 @@ class ReferenceEngine:
 
 def open_account(state: State, event: Event) -> None:
     """ACCOUNT."""
-    state.accounts.append(Account(owner=event.other, pocket=event.market))
+    state.accounts.append(Account(owner=event.other, pocket=event.market, asset=event.code))
     state.ledger[event.account] = 0
     state.positions[event.account] = {}
 
@@ -214,7 +215,7 @@ def charge_trading_fee(state: State, event: Event) -> None:
     in_default = state.accounts[event.account].in_default
     charged = 0 if in_default else min(event.amount, max(0, state.equity(event.account)))
     share = charged * state.rules.fund.trading_fee_share_ppm // PPM
-    fund = fund_of(0) if event.market == NONE else state.fund_id(event.market)
+    fund = fund_of(state.first_group(event.account)) if event.market == NONE else state.fund_id(event.market)
     state.post(FEES, event.account, charged, Cause.TRADING_FEE, event.market)
     state.post(fund, FEES, share, Cause.TRADING_FEE, event.market)
     state.touch(event.account)
@@ -402,12 +403,13 @@ def needs_processing(state: State, account: int) -> bool:
     return state.accounts[account].in_default and not state.orders_of(account)
 
 
-def urgency(state: State, account: int) -> tuple[bool, Fraction, int, int]:
-    """Least equity over maintenance first, no maintenance before all, then the larger maintenance,
-    then id.
+def urgency(state: State, account: int) -> tuple[bool, Fraction, int, int, int]:
+    """Least equity over maintenance first, no maintenance before all, then the lower asset, the larger
+    maintenance, id.
     """
     equity, maintenance, *_ = state.standing(account)
-    return maintenance > 0, Fraction(equity, maintenance) if maintenance else Fraction(0), -maintenance, account
+    ratio = Fraction(equity, maintenance) if maintenance else Fraction(0)
+    return maintenance > 0, ratio, state.accounts[account].asset, -maintenance, account
 
 
 def lack(state: State, account: int) -> tuple[int, int, int]:
@@ -416,16 +418,30 @@ def lack(state: State, account: int) -> tuple[int, int, int]:
     return equity, -maintenance, account
 
 
+def by_urgency(state: State, accounts: list[int]) -> list[int]:
+    """Accounts as a round has them."""
+    return sorted(accounts, key=lambda each: urgency(state, each))
+
+
+def by_lack(state: State, accounts: list[int]) -> list[int]:
+    """Accounts by what they lack; of several assets the first of each, then the second of each, and so on."""
+    of_asset: dict[int, list[int]] = {}
+    for account in sorted(accounts, key=lambda each: lack(state, each)):
+        of_asset.setdefault(state.accounts[account].asset, []).append(account)
+    places = {account: (place, asset) for asset, mine in of_asset.items() for place, account in enumerate(mine)}
+    return sorted(accounts, key=lambda each: places[each])
+
+
 def in_turn(state: State, accounts: list[int]) -> Iterator[int]:
     """Yield the accounts of a round: by urgency, and by what they lack from when the event fills
     up.
     """
-    waiting = sorted(accounts, key=lambda each: urgency(state, each))
+    waiting = by_urgency(state, accounts)
     is_by_lack = False
     while waiting:
         if not is_by_lack and is_filling(state):
             is_by_lack = True
-            waiting.sort(key=lambda each: lack(state, each))
+            waiting = by_lack(state, waiting)
         yield waiting.pop(0)
 
 
@@ -469,8 +485,8 @@ def run_joint(state: State) -> None:
         return
     accounts = [account for account, stands_at in state.parked.items() if stands_at == turn]
     state.parked = {account: stands_at for account, stands_at in state.parked.items() if stands_at != turn}
-    key = lack if is_filling(state) or not has_room(state, accounts) else urgency
-    accounts.sort(key=lambda each: key(state, each))
+    in_order = by_lack if is_filling(state) or not has_room(state, accounts) else by_urgency
+    accounts = in_order(state, accounts)
     act = adl if state.rules.stages[turn] == Stage.ADL else tear_up
     going = act(state, accounts) if accounts else []
     after = [account for account in going if not is_over(state, account) and not wait_for_halt(state, account)]
@@ -493,8 +509,8 @@ def run_socialise(state: State, turn: int) -> None:
         return
     accounts = [account for account, stands_at in state.parked.items() if stands_at == turn]
     state.parked = {}
-    key = lack if is_filling(state) or not has_room(state, accounts) else urgency
-    accounts.sort(key=lambda each: key(state, each))
+    in_order = by_lack if is_filling(state) or not has_room(state, accounts) else by_urgency
+    accounts = in_order(state, accounts)
     taken = with_room(state, accounts)
     for account in accounts[len(taken) :]:
         state.accounts[account].wait_until = state.now + state.rules.closeout.interval_ns
@@ -689,6 +705,20 @@ def digest_blocks(state: State) -> list[list[tuple[int, ...]]]:
         list(state.changes),
         list(relief_rows(state)),
         sorted(state.notices.items()),
+        *(asset_blocks(state) if len(state.rules.assets) > 1 else ()),
+    ]
+
+
+def asset_blocks(state: State) -> list[list[tuple[int, ...]]]:
+    """What a venue of several assets has besides."""
+    rules, others = state.rules, range(1, len(state.rules.assets))
+    return [
+        [(account.asset,) for account in state.accounts],
+        [(market.settlement_asset,) for market in rules.markets],
+        [(fund.asset,) for fund in rules.funds],
+        [(provider.asset,) for provider in rules.providers],
+        [tuple(state.balance(ledger_id, asset) for ledger_id in OF_ALL_ASSETS) for asset in others],
+        [values_of(rules.assets[asset], Scope.ASSET) for asset in others],
     ]
 
 
@@ -704,20 +734,25 @@ def market_values(market: MarketRules) -> tuple[int, ...]:
     """A market's rules in order of number; of a linear one without its kind and its lowest price, which
     is 1.
     """
-    values = zip(listed(Scope.MARKET), values_of(market, Scope.MARKET), strict=True)
+    values = zip(digested(Scope.MARKET), digest_values(market, Scope.MARKET), strict=True)
     is_linear = market.contract_kind == ContractKind.LINEAR
     return tuple(value for each, value in values if not (is_linear and each.field in ("contract_kind", "price_ticks_min")))
+
+
+def digest_values(group: Any, scope: Scope) -> tuple[int, ...]:
+    """Rules of a market, fund and so on that the digest's row of it has."""
+    return tuple(int(getattr(group, each.parameter.name)) for each in digested(scope))
 
 
 def rule_blocks(rules: VenueRules) -> list[list[tuple[int, ...]]]:
     """The rules in force, a block a scope; of markets their bands, too."""
     pairs = [pair for provider in rules.providers for pair in provider.commitments]
     return [
-        [tuple(venue_values(rules)[each.field] for each in venue_digested())],
+        [venue_digest_values(rules)],
         [(*market_values(market), *market.band_offset_ppm) for market in rules.markets],
         [(number, *values_of(tier, Scope.TIER)) for number, market in enumerate(rules.markets) for tier in market.tiers],
-        [values_of(fund, Scope.GROUP) for fund in rules.funds],
-        [values_of(provider, Scope.PROVIDER) for provider in rules.providers],
+        [digest_values(fund, Scope.GROUP) for fund in rules.funds],
+        [digest_values(provider, Scope.PROVIDER) for provider in rules.providers],
         [values_of(two, Scope.COMMITMENT) for pair in pairs for two in pair],
     ]
 

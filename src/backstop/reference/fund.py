@@ -17,7 +17,8 @@ __all__ = ["deficit_parts", "money_stages"]
 def deficit_parts(state: State, account: int, deficit: int) -> list[Part]:
     """Parts of a deficit of an account without lots, by group and market."""
     charged = state.accounts[account].charge_market
-    return parts_of(deficit, state.results(account), closed_markets(state, account), charged, state.group)
+    first = state.first_group(account)
+    return parts_of(deficit, state.results(account), closed_markets(state, account), charged, state.group, first)
 
 
 def money_stages(state: State, account: int) -> None:

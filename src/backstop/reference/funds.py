@@ -49,7 +49,7 @@ def next_slot_ns(now_ns: int, window_ns: int) -> int:
 def least_cap(rules: VenueRules, group: int) -> int:
     """Return the smallest of the caps on payments of a group's fund. Atoms."""
     of_markets = (market.loss_per_window_max for market in rules.markets if market.group == group)
-    return min(rules.funds[group].loss_per_window_max, rules.fund.owner_loss_max, *of_markets)
+    return min(rules.funds[group].loss_per_window_max, rules.of_group(group).owner_loss_max, *of_markets)
 
 
 def paid_in_window(by_slot: Mapping[int, int], now_ns: int, window_ns: int) -> int:

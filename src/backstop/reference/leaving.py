@@ -118,8 +118,10 @@ def note_gains(state: State) -> None:
         won = dict[int, int]()
         for number, account in enumerate(state.accounts):
             for market, result in state.results(number).items():
-                if state.group(market) == group:
+                if state.group(market) == group and result:
                     won[account.owner] = won.get(account.owner, 0) + result
+        noted = {owner for each in state.funds for owner, gain in each.noted.items() if gain}
+        won = dict.fromkeys(noted, 0) | won
         for owner, result in won.items():
             lower_noted(state, owner)
             fund.noted[owner] = max(fund.noted.get(owner, 0), result - fund.gone.get(owner, 0), 0)

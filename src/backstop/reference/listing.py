@@ -28,8 +28,9 @@ def wrong_listing(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     """Yield the checks of R10.6.4."""
     markets = state.rules.markets
     yield not 0 <= event.market < len(markets), Reject.UNKNOWN_MARKET
+    asset = markets[event.market].settlement_asset
     counted = [each for number, each in enumerate(markets) if each.is_listed or number == event.market]
-    total = sum(each.notional_max for each in counted)
+    total = sum(each.notional_max for each in counted if each.settlement_asset == asset)
     yield total > NOTIONAL_ATOMS_MAX, Reject.RULES_CONTRADICT
     yield not is_closed(state, event.market, event.time_ns), Reject.MARKET_LISTED
 

@@ -41,6 +41,7 @@ def wrong_change(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     yield rule is None, Reject.UNKNOWN_CODE
     assert rule is not None
     yield scope == Scope.TIER and not 0 <= event.other < len(rules.markets[event.market].tiers), Reject.UNKNOWN_CODE
+    yield scope == Scope.ASSET and not 0 <= event.other < len(rules.assets), Reject.UNKNOWN_CODE
     yield scope == Scope.GROUP and not 0 <= event.other < len(rules.funds), Reject.UNKNOWN_CODE
     yield scope == Scope.COMMITMENT and not 0 <= event.lots < 2 * len(rules.funds), Reject.UNKNOWN_CODE
     yield not rule.parameter.low <= event.amount <= rule.parameter.high, Reject.AMOUNT_OUT_OF_RANGE

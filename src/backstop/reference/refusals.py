@@ -64,7 +64,7 @@ def reason_to_refuse(state: State, event: Event) -> Reject | None:
     """Return the first reason in the order of ``Reject``, or nothing. Later checks rely on the
     earlier ones.
     """
-    checks = (_form, *OF_KIND.get(event.kind, (_names, _numbers, _position, _ledger, _settled, _pockets)))
+    checks = (_form, *OF_KIND.get(event.kind, (_names, _numbers, _position, _ledger, _settled, _pockets, _assets)))
     return next((reason for check in checks for bad, reason in check(state, event) if bad), None)
 
 
@@ -136,7 +136,13 @@ def _providers(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
 def _codes(state: State, event: Event, to_fund: bool) -> Iterator[tuple[bool, Reject]]:
     """Codes of the kinds that have them; of DEPTH also the band."""
     kind, code = event.kind, event.code
-    known: dict[int, set[int]] = {K.TRANSFER: set(Transfer), K.ANSWER: set(Answer), K.OPERATOR: set(Operator), K.DEPTH: set(BookSide)}
+    known: dict[int, set[int]] = {
+        K.ACCOUNT: set(range(len(state.rules.assets))),
+        K.TRANSFER: set(Transfer),
+        K.ANSWER: set(Answer),
+        K.OPERATOR: set(Operator),
+        K.DEPTH: set(BookSide),
+    }
     yield kind in known and code not in known[kind], Reject.UNKNOWN_CODE
     yield to_fund and code != Transfer.CASH, Reject.UNKNOWN_CODE
     if kind == K.DEPTH:
@@ -210,7 +216,8 @@ def _ledger(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
         return
     is_fee = event.code == Transfer.TRADING_FEE
     payer, receiver = (account, FEES) if is_fee else (account, event.other) if _moves(event) else (WORLD, account)
-    after = (state.ledger[receiver] + amount, state.ledger[payer] - amount)
+    asset = state.asset_of(account) or 0
+    after = (state.balance(receiver, asset) + amount, state.balance(payer, asset) - amount)
     yield any(abs(balance) > BALANCE_ATOMS_MAX for balance in after), Reject.BALANCE_LIMIT
     if _moves(event):
         yield from _move(state, account, event.other, amount)
@@ -297,6 +304,26 @@ def _pockets(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
     yield event.kind == K.PROVIDER and pockets != [NONE], Reject.ACCOUNT_ISOLATED
     if _moves(event):
         yield state.accounts[event.account].owner != state.accounts[event.other].owner, Reject.OTHER_OWNER
+
+
+def _assets(state: State, event: Event) -> Iterator[tuple[bool, Reject]]:
+    """Accounts of one owner are of one asset, and whatever touches an account is of its asset."""
+    kind, named = event.kind, {K.ACCOUNT: event.code}.get(EventKind(event.kind))
+    rules = state.rules
+    if kind in (*WITH_OWN_MARKET, K.PROVIDER) or (kind == K.TRANSFER and event.code in WITH_MARKET_OR_NONE):
+        named = state.asset_of(event.account)
+    if named is None:
+        return
+    others = list[int]()
+    if kind == K.ACCOUNT:
+        others += [state.accounts[account].asset for account in state.accounts_of(event.other)]
+    if kind == K.FILL and event.other != NONE:
+        others.append(state.accounts[event.other].asset)
+    if kind == K.PROVIDER:
+        others.append(rules.providers[event.other].asset)
+    elif event.market != NONE:
+        others.append(rules.markets[event.market].settlement_asset)
+    yield any(other != named for other in others), Reject.WRONG_ASSET
 
 
 def _at_worst(state: State, account: int) -> int:

@@ -42,6 +42,7 @@ from backstop.reference.records import Effect
 __all__ = [
     "CLOSING_ORDER",
     "DISPOSAL_ORDER",
+    "OF_ALL_ASSETS",
     "TAKEOVER_OFFER",
     "Account",
     "FillDebt",
@@ -60,11 +61,13 @@ CLOSING_ORDER, TAKEOVER_OFFER, DISPOSAL_ORDER = 0, 1, 2
 #: What a fund paid for an owner.
 FUND_PAYS = (Cause.SUPPORT, Cause.DEFICIT, Cause.TEAR_UP)
 FUND_PAYS_LATE = Cause.ARREARS
+#: Ledger accounts with a balance in each asset, in the order of the digest.
+OF_ALL_ASSETS = (WORLD, REMAINDER, FEES)
 
 
 @dataclass(slots=True)
 class Position:
-    """Signed lots and what they cost; the row stays when the lots are gone."""
+    """Signed lots and what they cost; the row stays for some time when the lots are gone (R1.2.5)."""
 
     lots: int = 0
     cost: int = 0
@@ -85,6 +88,8 @@ class Position:
     carried: int = 0
     #: The part of its maintenance margin that it needs; below 1e6 it has relief.
     kept_ppm: int = PPM
+    #: The epoch in which it was held last, where it is not held now.
+    held_epoch: int = 0
 
 
 @dataclass(slots=True)
@@ -146,6 +151,7 @@ class Account:
     owner: int
     #: The one market of a pocket, or NONE.
     pocket: int = NONE
+    asset: int = 0
     health: int = Health.HEALTHY
     default_since: int = NEVER_NS
     wait_until: int = NEVER_NS
@@ -259,7 +265,12 @@ class State:
     rules: VenueRules
     markets: list[Market] = field(default_factory=list)
     accounts: list[Account] = field(default_factory=list)
+    #: Balances by ledger account, of WORLD, FEES and REMAINDER in the first asset; those in the others by
+    #: asset and ledger account.
     ledger: dict[int, int] = field(default_factory=dict)
+    further: dict[tuple[int, int], int] = field(default_factory=dict)
+    #: By ledger account of the house, None of those with a balance in each.
+    assets_of_house: dict[int, int | None] = field(default_factory=dict)
     #: By holder (account, OUTSIDE or error_inventory), then by market.
     positions: dict[int, dict[int, Position]] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
@@ -326,6 +337,14 @@ class State:
         """Open the house's ledger accounts and positions, its funds, breakers and providers."""
         groups = range(len(self.rules.funds))
         self.ledger = dict.fromkeys((WORLD, REMAINDER, FEES, *map(uncovered_of, groups), *map(fund_of, groups)), 0)
+        self.assets_of_house = dict.fromkeys(OF_ALL_ASSETS)
+        for group, fund in enumerate(self.rules.funds):
+            self.assets_of_house |= dict.fromkeys((fund_of(group), uncovered_of(group)), fund.asset)
+        for number, rules in enumerate(self.rules.markets):
+            own = (clearing_of(number), funding_of(number), outside_of(number), error_inventory_of(number))
+            self.assets_of_house |= dict.fromkeys(own, rules.settlement_asset)
+        others = range(1, len(self.rules.assets))
+        self.further = {(asset, ledger_id): 0 for asset in others for ledger_id in OF_ALL_ASSETS}
         for number, rules in enumerate(self.rules.markets):
             self.markets.append(self.new_market(number))
             self.price_most.append(rules.price_ticks_max if rules.is_listed else PRICE_TICKS_LIMIT)
@@ -393,7 +412,7 @@ class State:
         self.accounts[account_id].default_ended = self.now if self.held_markets(account_id) else NONE
 
     def position(self, holder: int, market: int) -> Position:
-        """Return the holder's row in the market, opening it if it never had one."""
+        """Return the holder's row in the market, opening it where there is none."""
         return self.positions[holder].setdefault(market, Position())
 
     def held_lots(self, holder: int, market: int) -> int:
@@ -473,6 +492,26 @@ class State:
     def group_of_fund(self, ledger_id: int) -> int | None:
         """Group whose fund this ledger id is, if it is one of this venue's."""
         return next((group for group in range(len(self.funds)) if fund_of(group) == ledger_id), None)
+
+    def first_group(self, account: int) -> int:
+        """First group of the account's asset."""
+        return self.rules.groups_of(self.accounts[account].asset)[0]
+
+    def asset_of(self, ledger_id: int) -> int | None:
+        """Asset of a ledger account, or None where it has a balance in each."""
+        if ledger_id >= 0:
+            return self.accounts[ledger_id].asset
+        return self.assets_of_house[ledger_id]
+
+    def balance(self, ledger_id: int, asset: int) -> int:
+        """Balance of a ledger account in an asset."""
+        return self.further[asset, ledger_id] if asset and ledger_id in OF_ALL_ASSETS else self.ledger[ledger_id]
+
+    def _credit(self, ledger_id: int, asset: int, amount: int) -> None:
+        if asset and ledger_id in OF_ALL_ASSETS:
+            self.further[asset, ledger_id] += amount
+        else:
+            self.ledger[ledger_id] += amount
 
     def pay_slot(self) -> int:
         """Number of the present slot of what funds paid."""
@@ -590,12 +629,12 @@ class State:
             loss_max=self.rules.funds[group].loss_per_window_max,
             owner_paid=self.owner_paid(owner),
             owner_reserved=owner.reserved,
-            owner_loss_max=self.rules.fund.owner_loss_max,
+            owner_loss_max=self.rules.of_group(group).owner_loss_max,
             market_paid=self.paid_for(market) if market != NONE else 0,
             market_reserved=self.markets[market].reserved if market != NONE else 0,
             market_loss_max=self.rules.markets[market].loss_per_window_max if market != NONE else NO_CAP,
             arrears=self.arrears(group) if market != NONE else 0,
-            arrears_of_all=sum(map(self.arrears, range(len(self.funds)))),
+            arrears_of_all=sum(map(self.arrears, self.rules.groups_of(self.rules.funds[group].asset))),
             uncovered=self.uncovered(group),
             supports=self.fund_supports,
         )
@@ -693,6 +732,19 @@ class State:
             for rows in self.positions.values():
                 if number in rows:
                     rows[number].base = self.contract(number).value_of(rows[number].lots)
+        self._let_rows_leave()
+
+    def _let_rows_leave(self) -> None:
+        """Forget the rows of accounts that are not held, and were not in this epoch."""
+        for account, head in enumerate(self.accounts):
+            for market, row in list(self.positions[account].items()):
+                is_held = row.lots or head.in_default or self.orders_at(account, market)
+                if not is_held and row.held_epoch < self.epoch:
+                    del self.positions[account][market]
+
+    def note_held(self, holder: int, market: int) -> None:
+        """Note that a row was held in this epoch."""
+        self.position(holder, market).held_epoch = self.epoch
 
     def post(self, receiver: int, payer: int, amount: int, cause: Cause, market: int = NONE) -> None:
         """Move money; a negative amount moves the other way, nothing is not posted."""
@@ -700,15 +752,19 @@ class State:
             receiver, payer, amount = payer, receiver, -amount
         if amount == 0:
             return
-        self.ledger[receiver] += amount
-        self.ledger[payer] -= amount
+        assets = {self.asset_of(receiver), self.asset_of(payer)} - {None}
+        if len(assets) != 1:
+            raise ValueError(f"{cause.name} from {payer} to {receiver}: must be in one asset, not in {sorted(map(str, assets))}")
+        asset = next(each for each in assets if each is not None)
+        self._credit(receiver, asset, amount)
+        self._credit(payer, asset, -amount)
         group = self.group_of_fund(payer)
         if group is not None and cause in FUND_PAYS:
             self._count_payment(group, receiver, amount, market)
         elif group is not None and cause == FUND_PAYS_LATE:
             for gauge in (self.funds[group].paid, self.funds[group].arrears):
                 gauge[self.pay_slot()] = gauge.get(self.pay_slot(), 0) + amount
-        self.emit(EffectKind.POSTING, code=cause, market=market, account=receiver, other=payer, amount=amount)
+        self.emit(EffectKind.POSTING, code=cause, market=market, account=receiver, other=payer, amount=amount, value=asset)
 
     def _count_payment(self, group: int, account: int, amount: int, market: int) -> None:
         owner = self.owner(account)
@@ -774,6 +830,7 @@ class State:
         holding, realised = before.after_closing(lots, cash, closes)
         row.lots, row.cost, row.base = holding.lots, holding.cost, holding.base
         row.settled, row.most_lots = holding.settled, holding.most_lots
+        self.note_held(holder, market)
         if cause in (Cause.ADL, Cause.TEAR_UP) and not before.is_of_losing_side:
             self.note_gain(holder, market, realised)
         self.emit(
@@ -874,6 +931,7 @@ class State:
         """
         order.is_open = False
         del self.open_orders[order.id]
+        self.note_held(order.account, order.market)
         if order.kind == TAKEOVER_OFFER:
             provider = self.providers[order.provider]
             provider.pending_initial -= order.pending_initial
@@ -993,8 +1051,9 @@ class State:
         self.await_disposal(account_id)
         account.next_slice = 0
         account.doubt_ns, account.kept_since = 0, NONE
-        for row in self.positions[account_id].values():
+        for market, row in self.positions[account_id].items():
             row.closed_in_default = False
+            self.note_held(account_id, market)
 
     def touch(self, account: int) -> None:
         """Settle funding, judge, and give the account a place in the round that comes next."""

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from backstop.core.events import ADL_IN_ORDER, AdlClass, AdlPolicy
-from backstop.core.instruments import PPM, AdlRules
+from backstop.core.instruments import PPM, AdlRules, AssetRules
 from backstop.reference.allocation import Line, capped_pro_rata, in_order
 from backstop.reference.arithmetic import ceil_div, largest_that, sign, split
 from backstop.reference.charge import Exit, place_in_order
@@ -399,9 +399,9 @@ def place_in_class(
     return rule(lots, weights, caps)
 
 
-def least_asked(rules: AdlRules, contract: Contract, lots: int) -> int:
+def least_asked(rules: AdlRules, asset: AssetRules, contract: Contract, lots: int) -> int:
     """Return the fewest lots that a plan of so many asks an owner for; 0: any."""
-    by_notional = contract.lots_reaching(rules.parts_min_notional)
+    by_notional = contract.lots_reaching(asset.parts_min_notional)
     return max(by_notional, ceil_div(lots, rules.counterparties_max) if rules.counterparties_max else 0)
 
 

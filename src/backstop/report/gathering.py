@@ -34,6 +34,8 @@ class Gathering:
     """
 
     def __init__(self, venue: Venue) -> None:
+        """Raises ``SeveralAssetsError`` where the venue has several assets: a report adds up all markets."""
+        venue.need_one_asset("a report")
         self.venue = venue
         self.tally = Tally(venue)
         join = self.tally.fold.join

@@ -85,8 +85,10 @@ def case_of_population(
 ) -> Case:
     """Return the case of a seeded population on every market that has a price.
 
-    Raises ``PopulationError`` where the venue has no room for it.
+    Raises ``PopulationError`` where the venue has no room for it, and ``SeveralAssetsError`` where it has
+    several assets.
     """
+    venue.need_one_asset("a generated population")
     _check_room(venue, parameters)
     symbols = [market.symbol for market in venue.markets]
     # A market without a price gets nobody; its mark is never read.

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import EFFECT, EVENT, EffectArray, EventArray, Guard, Reject, fund_of
+from backstop.core.events import EFFECT, EVENT, NONE, EffectArray, EffectKind, EventArray, Guard, Reject, fund_of
 from backstop.core.instruments import VenueRules
-from backstop.core.kinds import Columns, EffectView, GuardEffect, MarkEvent, RefusalEffect, SettlementEffect, VolumeEvent
+from backstop.core.kinds import AccountEvent, Columns, EffectView, GuardEffect, MarkEvent, RefusalEffect, SettlementEffect, VolumeEvent
 from backstop.core.rules_in_force import effects_of_rules, rules_after
 
 __all__ = ["Fold", "Ints", "Latest", "Reader", "reads"]
@@ -125,6 +125,9 @@ class Fold:
 
     def __init__(self, venue: Venue) -> None:
         self.venue = venue
+        #: By account: the number of its asset, from when it is open.
+        self.account_assets = np.zeros(venue.rules.limits.accounts_max, dtype=np.int64)
+        self._market_assets = np.array([market.settlement_asset for market in venue.rules.markets], dtype=np.int64)
         #: In force for the batch at hand, and before its first event: those of the file, until one changes.
         self.rules: VenueRules = venue.rules
         self.rules_before: VenueRules = venue.rules
@@ -173,6 +176,17 @@ class Fold:
         for reader in self._readers:
             reader.take(self)
 
+    def asset_of(self, effects: EffectArray) -> Ints:
+        """Return the number of the asset that each effect is of: a posting names it, of others it is that
+        of the account or of the market; NONE where there is neither.
+        """
+        accounts, markets = effects["account"], effects["market"].astype(np.int64)
+        of_market = np.where(markets >= 0, self._market_assets[np.maximum(markets, 0)], NONE)
+        known = np.clip(accounts, 0, len(self.account_assets) - 1)
+        found = np.where(accounts >= 0, self.account_assets[known], of_market)
+        named: Ints = np.where(effects["kind"] == EffectKind.POSTING, effects["value"], found)
+        return named
+
     # -- what readers ask of the batch at hand
 
     def rows(self, view: type[AnyView]) -> AnyView:
@@ -211,6 +225,8 @@ class Fold:
         refused = refusals.seq[refusals.reason != Reject.SEQ_NOT_AFTER]
         not_taken = np.concatenate([refused, guard.seq[guard.action == Guard.HELD]])
         taken = events[~np.isin(events["seq"], not_taken)]
+        opened = AccountEvent[Columns](taken)
+        self.account_assets[opened.account] = opened.asset
         marks, volumes = MarkEvent[Columns](taken), VolumeEvent[Columns](taken)
         released = guard.where(guard.action == Guard.RELEASED)
         settled = self.rows(SettlementEffect[Columns])

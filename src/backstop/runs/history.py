@@ -102,7 +102,7 @@ def venue_of(journal: Reader) -> Venue:
         check_rules(venue.rules._replace(limits=manifest.limits))
     except ValueError as error:
         raise JournalDamaged(Finding(FindingCode.CONFIG, "manifest", str(error))) from error
-    return venue
+    return venue.renamed(*journal.renamed())
 
 
 def replay_before(path: Path | str, seq: int | None) -> Past:

@@ -145,6 +145,7 @@ class OutcomeTally(Reader):
 
     def __init__(self, tally: Tally) -> None:
         fold = tally.fold
+        fold.venue.need_one_asset("an outcome")
         self.tally = tally
         self.breakers: BreakerTally = tally.breakers
         self._balance = [0] * len(fold.funds)

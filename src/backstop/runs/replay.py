@@ -31,7 +31,7 @@ from backstop.markets.world import DRAIN_NS, World, new_world
 from backstop.runs.backers import standings_of
 from backstop.runs.cases import Case
 from backstop.runs.defaults import entries
-from backstop.runs.result import AtOpening, ReplayResult, funds_of, lasting_of
+from backstop.runs.result import AtOpening, ReplayResult, claims_of, funds_of, lasting_of
 from backstop.runs.resuming import Ended, Tape, arrays_of
 from backstop.runs.resuming import resume as take_up
 from backstop.runs.tally import Tally, conservation_of
@@ -192,7 +192,7 @@ def replay(
         funds=funds_of(venue, run.state),
         standings=standings_of(run.state),
         lasting=lasting_of(run.state),
-        claims_atoms=int(run.state.engine[0].claims),
+        claims_atoms=claims_of(run.state),
         digest=digest,
         engine_seconds=run.clock.seconds,
         seconds=time.perf_counter() - begun,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from backstop.config import Venue
+from backstop.config import Asset, Venue
 from backstop.core.events import Health, Stage, fund_of, uncovered_of
 from backstop.core.margin import assess
 from backstop.core.places import house_slot
@@ -20,7 +20,7 @@ from backstop.runs.backers import Backer, BackerStanding
 from backstop.runs.stops import name_of
 from backstop.runs.tally import Conservation, Tally
 
-__all__ = ["AtOpening", "FundResult", "Lasting", "ReplayResult", "funds_of", "lasting_of"]
+__all__ = ["AtOpening", "FundResult", "Lasting", "ReplayResult", "claims_of", "funds_of", "lasting_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,7 @@ class FundResult:
     """The insurance fund of one market group, in atoms."""
 
     group: str
+    asset: Asset
     opening_atoms: int
     closing_atoms: int
     #: What nobody has paid of the group's losses.
@@ -56,7 +57,9 @@ class AtOpening:
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """The accounts that are in default when a run ends: no row of its table has what they lack."""
+    """The accounts of an asset that are in default when a run ends: no row of its table has what they
+    lack.
+    """
 
     accounts: int = 0
     #: Of them those with equity below zero, and what they lack together.
@@ -64,12 +67,14 @@ class Lasting:
     lacks_atoms: int = 0
 
 
-def lasting_of(state: State) -> Lasting:
-    """Return which accounts are in default now."""
+def lasting_of(state: State) -> tuple[Lasting, ...]:
+    """Return which accounts are in default now, by asset."""
     health = state.accounts["health"][: int(state.engine[0].accounts_now)]
-    equities = [int(assess(state, account)[0]) for account in np.flatnonzero(health >= Health.DISTRESSED).tolist()]
-    below = [equity for equity in equities if equity < 0]
-    return Lasting(len(equities), len(below), -sum(below))
+    equities: list[list[int]] = [[] for _ in state.assets]
+    for account in np.flatnonzero(health >= Health.DISTRESSED).tolist():
+        equities[int(state.account_assets[account])].append(int(assess(state, account)[0]))
+    below = [[equity for equity in mine if equity < 0] for mine in equities]
+    return tuple(Lasting(len(mine), len(lacking), -sum(lacking)) for mine, lacking in zip(equities, below, strict=True))
 
 
 def funds_of(venue: Venue, state: State) -> tuple[FundResult, ...]:
@@ -79,9 +84,17 @@ def funds_of(venue: Venue, state: State) -> tuple[FundResult, ...]:
         return int(state.house[int(house_slot(ledger_id))])
 
     return tuple(
-        FundResult(name, opening, balance(fund_of(group)), -balance(uncovered_of(group)))
+        FundResult(name, venue.asset_of_group(group), opening, balance(fund_of(group)), -balance(uncovered_of(group)))
         for group, (name, opening) in enumerate(zip(venue.groups, venue.fund_opening_atoms, strict=True))
     )
+
+
+def claims_of(state: State) -> tuple[int, ...]:
+    """Return the claims that stand, by asset."""
+    claims = [0] * len(state.assets)
+    for asset, atoms in zip(state.funds["asset"].tolist(), state.funds["claims"].tolist(), strict=True):
+        claims[asset] += atoms
+    return tuple(claims)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +114,10 @@ class ReplayResult:
     funds: tuple[FundResult, ...]
     #: How every provider stands at the end, by number.
     standings: tuple[BackerStanding, ...]
-    #: Claims that are not recovered at the end.
-    claims_atoms: int
-    lasting: Lasting
+    #: Claims that are not recovered at the end, by asset.
+    claims_atoms: tuple[int, ...]
+    #: By asset.
+    lasting: tuple[Lasting, ...]
     #: SHA-256 of the economic state at the end.
     digest: str
     #: Engine and simulated book only.
@@ -122,20 +136,28 @@ class ReplayResult:
 
     @property
     def fund_opening_atoms(self) -> int:
-        """What the funds of all groups were given at the start."""
-        return sum(fund.opening_atoms for fund in self.funds)
+        """What the funds of all groups were given at the start; of a venue of one asset."""
+        return sum(fund.opening_atoms for fund in self.funds_in(self.venue.asset))
 
     @property
     def fund_closing_atoms(self) -> int:
-        """What the funds of all groups hold at the end."""
-        return sum(fund.closing_atoms for fund in self.funds)
+        """What the funds of all groups hold at the end; of a venue of one asset."""
+        return sum(fund.closing_atoms for fund in self.funds_in(self.venue.asset))
 
-    def money(self, atoms: int) -> str:
-        """Return atoms as a decimal text with its asset."""
-        return f"{self.venue.asset.text(atoms)} {self.venue.asset.name}"
+    def funds_in(self, asset: Asset) -> tuple[FundResult, ...]:
+        """Return the funds in an asset."""
+        return tuple(fund for fund in self.funds if fund.asset == asset)
 
     def as_json(self) -> dict[str, Any]:
-        """Return the result as one object; money is a decimal text with its asset."""
+        """Return the result as one object; money is a decimal text with its asset.
+
+        Of a venue of several assets what was closed and paid stands under ``assets``, each by itself.
+        """
+        parts = [self._of_asset(number) for number in range(len(self.venue.assets))]
+        if len(parts) == 1:
+            money = parts[0]
+        else:
+            money = {"assets": {asset.name: part for asset, part in zip(self.venue.assets, parts, strict=True)}}
         return {
             "venue": {"name": self.venue.name, "hash": self.venue.hash},
             "accounts": self.accounts,
@@ -145,8 +167,7 @@ class ReplayResult:
             "effects": self.tally.effects,
             "defaults": self.tally.defaults,
             "default_entries": self.tally.default_entries,
-            **self._waterfall(),
-            "fund": self._fund(),
+            **money,
             "providers": [self._provider(number) for number in range(len(self.venue.providers))],
             "breakers": self.tally.breakers.as_json(self.venue, self.last_ns),
             "halted": [name_of(self.venue, number) for number in sorted(self.tally.halted)],
@@ -165,24 +186,30 @@ class ReplayResult:
             "journal": self.journal,
         }
 
-    def _waterfall(self) -> dict[str, Any]:
-        tally, money = self.tally, self.money
+    def _of_asset(self, number: int) -> dict[str, Any]:
+        """Return what was closed and paid in an asset; of several, its accounts in default, too."""
+        tally, asset = self.tally.by_asset[number], self.venue.assets[number]
+        counts = {} if len(self.venue.assets) == 1 else {"defaults": tally.defaults, "default_entries": tally.default_entries}
+        return {**counts, **self._waterfall(tally, asset, number), "fund": self._fund(asset)}
+
+    def _waterfall(self, tally: Tally, asset: Asset, number: int) -> dict[str, Any]:
+        money, lasting = asset.money, self.lasting[number]
         backers = tally.backers.rows
         return {
             "stages": [
                 {"name": row.stage.name.lower(), "accounts": row.accounts, "notional": money(row.notional), "paid": money(row.paid)}
                 for row in tally.stages()
             ],
-            "paid_for_providers": self._paid_for(tally.backers.paid_for),
+            "paid_for_providers": _paid_for(tally.backers.paid_for, asset),
             "deficit": money(tally.deficit_atoms),
             "arrears": money(tally.arrears_atoms),
             "lent_for_gains": money(tally.lent_atoms),
             "uncovered": money(tally.uncovered_atoms),
             "in_default_at_opening": {"accounts": self.at_opening.accounts, "first": list(self.at_opening.named)},
             "in_default_at_end": {
-                "accounts": self.lasting.accounts,
-                "insolvent": self.lasting.insolvent,
-                "lacks": money(self.lasting.lacks_atoms),
+                "accounts": lasting.accounts,
+                "insolvent": lasting.insolvent,
+                "lacks": money(lasting.lacks_atoms),
             },
             "liquidation_fees": money(tally.fees_atoms),
             "closing_charges": money(tally.charges_atoms),
@@ -201,12 +228,12 @@ class ReplayResult:
             "claims": {
                 "issued": money(tally.claims_issued_atoms),
                 "recovered": money(tally.claims_recovered_atoms),
-                "outstanding": money(self.claims_atoms),
+                "outstanding": money(self.claims_atoms[number]),
             },
         }
 
-    def _fund(self) -> dict[str, Any]:
-        money = self.money
+    def _fund(self, asset: Asset) -> dict[str, Any]:
+        money, funds = asset.money, self.funds_in(asset)
         groups = [
             {
                 "group": fund.group,
@@ -214,12 +241,14 @@ class ReplayResult:
                 "closing": money(fund.closing_atoms),
                 "uncovered": money(fund.uncovered_atoms),
             }
-            for fund in self.funds
+            for fund in funds
         ]
-        return {"opening": money(self.fund_opening_atoms), "closing": money(self.fund_closing_atoms), "groups": groups}
+        opening, closing = sum(fund.opening_atoms for fund in funds), sum(fund.closing_atoms for fund in funds)
+        return {"opening": money(opening), "closing": money(closing), "groups": groups}
 
     def _provider(self, number: int) -> dict[str, Any]:
-        money = self.money
+        asset = self.venue.asset_of_provider(number)
+        money = asset.money
         backer: Backer = self.tally.backers.rows[number]
         standing, rules = self.standings[number], self.venue.rules.providers[number]
         return {
@@ -231,7 +260,7 @@ class ReplayResult:
             "takeovers": backer.takeovers,
             "failures": backer.failures,
             "defaults": backer.defaults,
-            "paid_for": self._paid_for(backer.paid_for),
+            "paid_for": _paid_for(backer.paid_for, asset),
             "notional": money(backer.notional),
             "below_mark": money(backer.edge),
             "support": money(backer.support),
@@ -241,16 +270,19 @@ class ReplayResult:
             "score_ppm": standing.score_ppm,
         }
 
-    def _paid_for(self, paid_for: dict[Stage | None, int]) -> dict[str, str]:
-        """Return what was paid for providers in default, by the stage that made others pay."""
-        payers: tuple[Stage | None, ...] = (Stage.FUND, Stage.ADL, Stage.SOCIALISE, None)
-        return {"uncovered" if stage is None else stage.name.lower(): self.money(paid_for.get(stage, 0)) for stage in payers}
-
     def _conservation(self) -> dict[str, Any]:
-        held, asset = self.conservation, self.venue.asset
-        rows = zip(self.venue.markets, held.market_lots, held.market_cost_atoms, strict=True)
+        held, venue = self.conservation, self.venue
+        rows = enumerate(zip(venue.markets, held.market_lots, held.market_cost_atoms, strict=True))
         return {
             "holds": held.holds,
-            "assets": {asset.name: self.money(held.asset_atoms)},
-            "markets": {market.symbol: {"lots": lots, "cost": self.money(cost)} for market, lots, cost in rows},
+            "assets": {asset.name: asset.money(atoms) for asset, atoms in zip(venue.assets, held.asset_atoms, strict=True)},
+            "markets": {
+                market.symbol: {"lots": lots, "cost": venue.asset_of_market(number).money(cost)} for number, (market, lots, cost) in rows
+            },
         }
+
+
+def _paid_for(paid_for: dict[Stage | None, int], asset: Asset) -> dict[str, str]:
+    """Return what was paid for providers in default, by the stage that made others pay."""
+    payers: tuple[Stage | None, ...] = (Stage.FUND, Stage.ADL, Stage.SOCIALISE, None)
+    return {"uncovered" if stage is None else stage.name.lower(): asset.money(paid_for.get(stage, 0)) for stage in payers}

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from backstop.config import Venue
+from backstop.config import Asset, Venue
 from backstop.core.events import FEES, NONE, WORLD, Cause, EventKind, funding_of, uncovered_of
 from backstop.core.kinds import Columns, PostingEffect
 from backstop.feeds.columns import time_text
@@ -167,9 +167,14 @@ class Statement:
             "drawdown_largest": {"ppm": int(drawdowns[worst]), "time": time_text(self._moment(worst).time_ns)},
         }
 
+    @property
+    def asset(self) -> Asset:
+        """The asset of the fund."""
+        return self.venue.asset_of_group(self.venue.groups.index(self.group))
+
     def money(self, atoms: int) -> str:
         """Return atoms as a decimal text with its asset."""
-        return f"{self.venue.asset.text(atoms)} {self.venue.asset.name}"
+        return self.asset.money(atoms)
 
 
 class _Moves(Reader):

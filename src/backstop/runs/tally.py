@@ -10,7 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backstop.config import Venue
-from backstop.core.events import AdlClass, Cause, Reject, Stage, clearing_of, uncovered_of
+from backstop.core.events import (
+    NONE,
+    AdlClass,
+    Cause,
+    EffectKind,
+    Reject,
+    Stage,
+    clearing_of,
+    error_inventory_of,
+    fund_of,
+    funding_of,
+    outside_of,
+    uncovered_of,
+)
 from backstop.core.kinds import (
     AdlFillEffect,
     ClaimEffect,
@@ -48,10 +61,12 @@ class StageTally:
 class Tally(Reader):
     """Counts a run; sums are exact, in atoms.
 
-    Its fold takes the run, and other readers may join it.
+    Its fold takes the run, and other readers may join it. Where the venue has several assets, its
+    money is a sum over all of them and means nothing: ``by_asset`` has what can be shown.
     """
 
-    def __init__(self, venue: Venue) -> None:
+    def __init__(self, venue: Venue, *, is_whole: bool = True) -> None:
+        """``is_whole``: it takes the whole run, not what is of one asset."""
         self.venue = venue
         self.effects = 0
         #: Times that an account came into default; one may come twice.
@@ -86,6 +101,10 @@ class Tally(Reader):
         for reader in (self, self.breakers, self.guard, self.backers):
             self.fold.join(reader)
         self._touched: dict[str, NDArray[np.bool_]] = {}
+        #: The same of each asset alone; of a venue of one asset it is this.
+        self.by_asset: tuple[Tally, ...] = (self,)
+        if len(venue.assets) > 1 and is_whole:
+            self.by_asset = tuple(Tally(venue, is_whole=False) for _ in venue.assets)
 
     # -- what came of it
 
@@ -130,6 +149,8 @@ class Tally(Reader):
     def take_batch(self, fold: Fold) -> None:
         """Take closings of accounts in default, and who paid for them."""
         self.effects += len(fold.effects)
+        for number, part in enumerate(self.by_asset if self.by_asset != (self,) else ()):
+            part.fold.take(fold.events, fold.effects[np.isin(fold.asset_of(fold.effects), (number, NONE)) | _is_of_time(fold)])
         for closing in fold.once(closings):
             self._touch(closing.stage.name, closing.account)
             self.notional[closing.stage] = self.notional.get(closing.stage, 0) + sum(closing.notional.tolist())
@@ -205,12 +226,19 @@ class Tally(Reader):
             touched[accounts[accounts >= 0]] = True
 
 
+def _is_of_time(fold: Fold) -> NDArray[np.bool_]:
+    """Say which effects every asset's count needs: what tells which marks and events the engine took."""
+    kinds = (EffectKind.REFUSAL, EffectKind.GUARD, EffectKind.SETTLEMENT)
+    found: NDArray[np.bool_] = np.isin(fold.effects["kind"], kinds)
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Conservation:
     """INV-01 and INV-02, recomputed from the state. Every number must be 0."""
 
-    #: Sum of all ledger accounts of the settlement asset, in atoms.
-    asset_atoms: int
+    #: Sum of all ledger accounts by asset, in atoms.
+    asset_atoms: tuple[int, ...]
     #: Sum of all positions, by market, in lots.
     market_lots: tuple[int, ...]
     #: Clearing and the cost of all positions, by market, in atoms.
@@ -219,12 +247,30 @@ class Conservation:
     @property
     def holds(self) -> bool:
         """Whether nothing was made or lost."""
-        return self.asset_atoms == 0 and not any(self.market_lots) and not any(self.market_cost_atoms)
+        return not any(self.asset_atoms) and not any(self.market_lots) and not any(self.market_cost_atoms)
+
+
+def _sums_by_asset(state: State) -> tuple[int, ...]:
+    """Sum all balances of each asset; the first has whatever is of no other."""
+    further = [sum(row) for row in state.other_balances.tolist()]
+    sums = [sum(state.house.tolist()), *further[: len(state.assets) - 1]]
+    count = int(state.engine[0].accounts_now)
+    for asset, balance in zip(state.account_assets[:count].tolist(), state.accounts["balance"][:count].tolist(), strict=True):
+        sums[asset] += balance
+    of_house = list[tuple[int, tuple[int, ...]]]()
+    for group, asset in enumerate(state.funds["asset"].tolist()):
+        of_house.append((asset, (fund_of(group), uncovered_of(group))))
+    for market, asset in enumerate(state.markets["settlement_asset"].tolist()):
+        of_house.append((asset, (clearing_of(market), funding_of(market), outside_of(market), error_inventory_of(market))))
+    for asset, ids in of_house:
+        balance = sum(int(state.house[int(house_slot(each))]) for each in ids)
+        sums[0] -= balance
+        sums[asset] += balance
+    return tuple(sums)
 
 
 def conservation_of(state: State) -> Conservation:
     """Sum a state's ledger and positions with integers that do not wrap."""
-    accounts = state.accounts[: int(state.engine[0].accounts_now)]
     rows = state.positions[: int(state.engine[0].positions_now)]
     lots, cost = [0] * len(state.markets), [0] * len(state.markets)
     for market, held, paid in zip(rows["market"].tolist(), rows["lots"].tolist(), rows["cost"].tolist(), strict=True):
@@ -232,7 +278,7 @@ def conservation_of(state: State) -> Conservation:
         cost[market] += paid
     clearing = [int(state.house[int(house_slot(clearing_of(number)))]) for number in range(len(state.markets))]
     return Conservation(
-        asset_atoms=sum(state.house.tolist()) + sum(accounts["balance"].tolist()),
+        asset_atoms=_sums_by_asset(state),
         market_lots=tuple(lots),
         market_cost_atoms=tuple(balance + paid for balance, paid in zip(clearing, cost, strict=True)),
     )

@@ -11,6 +11,7 @@ certificate (ADL_PLAN and SUPPORT of each defaulter, ADL_SCALE, ADL_CLASS, ADL_L
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel
+from backstop.core.assets import rules_of_market
 from backstop.core.breakers import add_flow
 from backstop.core.columns import (
     ADL_CAP,
@@ -234,7 +235,7 @@ def _fill_class(state: State, policy: int, count: int, kind: int, to_place: int)
 def _least_asked(state: State, market: int, lots: int) -> int:
     """Return the fewest lots that a plan of so many asks an owner for; 0: any."""
     rules = state.rules[0]
-    least = lots_reaching(state, market, rules.parts_min_notional)
+    least = lots_reaching(state, market, rules_of_market(state, market).parts_min_notional)
     if rules.counterparties_max > 0:
         least = max(least, div_ceil(lots, rules.counterparties_max))
     return least

@@ -7,8 +7,8 @@ Rules: R6.10.5.
 from __future__ import annotations
 
 from backstop.compiled import kernel, unit
+from backstop.core.assets import asset_of
 from backstop.core.breakers import raise_deficit
-from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.events import NEVER_NS, NONE, Cause
 from backstop.core.ledger import balance_of, post
 from backstop.core.noted_gains import forget_noted
@@ -66,7 +66,7 @@ def book_uncovered(state: State, account: int, amount: int, group: int) -> None:
     if state.funds[group].is_grown == 0:
         state.funds[group].hole_before = hole_of(state, group)
     engine.is_grown = state.funds[group].is_grown = 1
-    post(state, account, uncovered_id(group), amount, VENUE_ASSET, Cause.UNCOVERED, NONE)
+    post(state, account, uncovered_id(group), amount, asset_of(state, account), Cause.UNCOVERED, NONE)
     emit_residual(state, account=account, group=group, amount=amount)
     if not _will_pay(state, group):
         _raise_deficits(state, account, amount, group)

@@ -1115,7 +1115,7 @@ def _check_trades(whole: _Whole, fills: list[_Fill], rows: list[_Row]) -> Findin
     first, price_ticks = whole.first, whole.first.mark_ticks if whole.is_crossing else 0
     expected = [(part.plan.account, NONE, part.plan.lots, part.plan.cash) for part in whole.parts]
     expected += [(fill.account, first.account, fill.lots, fill.cash) for fill in fills]
-    place = 0
+    place, asset = 0, _asset_of(rows)
     for holder, counterpart, lots, cash in expected:
         wanted = _Row(first.seq, EffectKind.TRADE, Cause.ADL, first.market, holder, counterpart, lots, price_ticks, cash, 0)
         if place >= len(rows) or rows[place]._replace(value=0) != wanted:
@@ -1127,14 +1127,19 @@ def _check_trades(whole: _Whole, fills: list[_Fill], rows: list[_Row]) -> Findin
         place += 1
         clearing = clearing_of(first.market)
         receiver, payer = (holder, clearing) if realised > 0 else (clearing, holder)
-        posting = _Row(first.seq, EffectKind.POSTING, Cause.ADL, first.market, receiver, payer, 0, 0, abs(realised), 0)
+        posting = _Row(first.seq, EffectKind.POSTING, Cause.ADL, first.market, receiver, payer, 0, 0, abs(realised), asset)
         if realised and (place >= len(rows) or rows[place] != posting):
             yield Finding(CertificateFault.TRADE, f"{holder} realised {realised}, which no posting against {clearing} follows")
         place += place < len(rows) and rows[place].kind == EffectKind.POSTING and bool(realised)
-    yield from _check_payments(whole, fills, rows[place:])
+    yield from _check_payments(whole, fills, rows[place:], asset)
 
 
-def _check_payments(whole: _Whole, fills: list[_Fill], rows: list[_Row]) -> Findings:
+def _asset_of(rows: list[_Row]) -> int:
+    """Return the asset that the first posting of a wave names: all others must be in it."""
+    return next((row.value for row in rows if row.kind == EffectKind.POSTING), 0)
+
+
+def _check_payments(whole: _Whole, fills: list[_Fill], rows: list[_Row], asset: int) -> Findings:
     """Check what the fund pays and what solvent defaulters are charged, in order of the defaulters."""
     first, place = whole.first, 0
     for part in whole.parts:
@@ -1146,7 +1151,9 @@ def _check_payments(whole: _Whole, fills: list[_Fill], rows: list[_Row]) -> Find
             if is_paid or back < amount:
                 # At most: what is owed for a fill pays for all that the account lacks.
                 most = min(amount, max(amount - back, paid.amount)) if back and paid is not None else amount
-                due = [_Row(first.seq, EffectKind.POSTING, Cause.SUPPORT, first.market, account, fund, 0, 0, most, 0) for fund in _FUNDS]
+                due = [
+                    _Row(first.seq, EffectKind.POSTING, Cause.SUPPORT, first.market, account, fund, 0, 0, most, asset) for fund in _FUNDS
+                ]
                 if paid not in due:
                     yield Finding(CertificateFault.SUPPORT, f"{amount} of support is not paid: {_words(paid) if paid else 'nothing'}")
                 place += 1

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from backstop.compiled import inlined, kernel, merged
-from backstop.core.contract_terms import VENUE_ASSET
+from backstop.core.assets import asset_of
 from backstop.core.contracts import notional_at_mark, offset_cost
 from backstop.core.events import BookSide, Cause
 from backstop.core.ledger import post
@@ -128,4 +128,4 @@ def closing_charge(state: State, position: int, lots: int, taken: int, equity: i
 @kernel
 def pay_charge(state: State, account: int, market: int, charge: int) -> None:
     """Pay a closing charge to the fund of the market's group; 0 is nothing."""
-    post(state, fund_id(state.markets[market].group), account, charge, VENUE_ASSET, Cause.CLOSING_CHARGE, market)
+    post(state, fund_id(state.markets[market].group), account, charge, asset_of(state, account), Cause.CLOSING_CHARGE, market)

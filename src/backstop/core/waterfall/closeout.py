@@ -8,6 +8,7 @@ zero price; an insolvent one's gap to zero cash is reserved in the fund before t
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
+from backstop.core.assets import has_one_asset, rules_of_market
 from backstop.core.breakers import band_ticks, effective_state
 from backstop.core.columns import SLICE_CAP, SLICE_COST, SLICE_POSITION, SLICE_RELEASE, TURN_ACCOUNT
 from backstop.core.contracts import cash_of, closing, lots_reaching, lots_within, notional_at_mark
@@ -48,7 +49,7 @@ _ORDERED, _BUSY, _UNABLE = 0, 1, 2
 @inlined
 def _minimum_lots(state: State, market: int) -> int:
     """Return the lots that reach the least notional of an order, at least one."""
-    return max(1, lots_reaching(state, market, state.rules[0].minimum_notional))
+    return max(1, lots_reaching(state, market, rules_of_market(state, market).minimum_notional))
 
 
 @inlined
@@ -66,7 +67,7 @@ def lots_with_minimum(state: State, position: int, lots: int) -> int:
     row = state.positions[position]
     whole = abs(row.lots)
     lots = max(lots, _minimum_lots(state, row.market))
-    if lots >= whole or notional_at_mark(state, row.market, whole - lots) < state.rules[0].minimum_notional:
+    if lots >= whole or notional_at_mark(state, row.market, whole - lots) < rules_of_market(state, row.market).minimum_notional:
         return whole
     return lots
 
@@ -130,7 +131,7 @@ def _notional_left(state: State, account: int, market: int) -> int:
     if row.ordered_interval != present:
         row.ordered_interval = present
         row.ordered_notional = 0
-    by_account = rules.account_notional_max - mine.ordered_notional
+    by_account = rules_of_market(state, market).account_notional_max - mine.ordered_notional
     by_market = row.ordered_notional_max - row.ordered_notional
     return min(by_account, by_market, rules.venue_notional_max - state.engine[0].ordered_notional)
 
@@ -324,7 +325,8 @@ def count_ordered(state: State, position: int, lots: int) -> None:
     notional = notional_at_mark(state, row.market, lots)
     state.defaults[row.account].ordered_notional += notional
     state.markets[row.market].ordered_notional += notional
-    state.engine[0].ordered_notional += notional
+    if has_one_asset(state):
+        state.engine[0].ordered_notional += notional
 
 
 @kernel

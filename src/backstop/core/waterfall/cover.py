@@ -7,6 +7,7 @@ Rules: R6.10.
 from __future__ import annotations
 
 from backstop.compiled import kernel, unit
+from backstop.core.assets import first_group
 from backstop.core.columns import (
     GROUP_LEFT,
     GROUP_SHARE,
@@ -120,12 +121,12 @@ def _split_deficit(state: State, account: int, deficit: int) -> int:
     """Split a deficit into parts, in order of group and market; return how many there are.
 
     By result; where no group lost, by what the default closed; else all in the market of the last
-    charge, or in group 0.
+    charge, or in the first group of its asset.
     """
     by_result = _weigh_groups(state, account, True)
     if not by_result and not _weigh_groups(state, account, False):
         market = state.charge_markets[account]
-        return _append_part(state, 0, 0 if market == NONE else state.markets[market].group, market, NONE, deficit)
+        return _append_part(state, 0, first_group(state, account) if market == NONE else state.markets[market].group, market, NONE, deficit)
     groups = state.rules[0].groups
     remainders, heap = state.columns[SPLIT_REMAINDER], state.columns[SPLIT_HEAP]
     split_by_largest_remainder(deficit, state.columns[GROUP_WEIGHT], state.columns[GROUP_SHARE], remainders, heap, groups)

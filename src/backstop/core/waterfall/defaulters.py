@@ -7,6 +7,7 @@ They stand in the columns DEFAULTER_*, by id. Rules: R6.6.2.
 from __future__ import annotations
 
 from backstop.compiled import kernel
+from backstop.core.assets import asset_of
 from backstop.core.columns import (
     DEFAULTER_CHARGE,
     DEFAULTER_EQUITY,
@@ -23,7 +24,6 @@ from backstop.core.columns import (
     SPLIT_HEAP,
     SPLIT_REMAINDER,
 )
-from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.events import NONE, Cause
 from backstop.core.ledger import post
 from backstop.core.margin import assess
@@ -168,7 +168,7 @@ def post_charge(state: State, place: int) -> None:
     """Let a defaulter pay its closing charge to the fund of the market's group; 0 is nothing."""
     row = state.positions[state.columns[DEFAULTER_POSITION, place]]
     fund = fund_id(state.markets[row.market].group)
-    post(state, fund, row.account, state.columns[DEFAULTER_CHARGE, place], VENUE_ASSET, Cause.CLOSING_CHARGE, row.market)
+    post(state, fund, row.account, state.columns[DEFAULTER_CHARGE, place], asset_of(state, row.account), Cause.CLOSING_CHARGE, row.market)
 
 
 @kernel

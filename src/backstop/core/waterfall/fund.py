@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
+from backstop.core.assets import asset_of, asset_of_group, first_group
 from backstop.core.columns import OWNER_CARRIED, OWNER_PAID, OWNER_PAID_NS, OWNER_RESERVED
-from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.debts import add_debt, forget_debts
 from backstop.core.events import FEES, NONE, Cause, Health, SupportLimit
 from backstop.core.instruments import NO_CAP
@@ -134,11 +134,12 @@ def _left_to_owner(state: State, account: int) -> int:
 
     Arrears count for every owner, as they may be for any.
     """
-    owner = state.accounts[account].owner
+    owner, asset = state.accounts[account].owner, asset_of(state, account)
     paid = _paid_to_owner(state, owner)
     for group in range(state.rules[0].groups):
-        paid += _paid_in_window(state, arrears_gauge(group))
-    return state.rules[0].owner_loss_max - paid - state.columns[OWNER_RESERVED, owner]
+        if asset_of_group(state, group) == asset:
+            paid += _paid_in_window(state, arrears_gauge(group))
+    return state.assets[asset].owner_loss_max - paid - state.columns[OWNER_RESERVED, owner]
 
 
 @kernel
@@ -248,7 +249,7 @@ def pay(state: State, account: int, group: int, amount: int, cause: int, market:
     _paid_to_owner(state, owner)
     state.columns[OWNER_PAID, owner] += paid
     state.columns[OWNER_PAID_NS, owner] = state.engine[0].now_ns
-    post(state, account, fund_id(group), paid, VENUE_ASSET, cause, market)
+    post(state, account, fund_id(group), paid, asset_of(state, account), cause, market)
     add_debt(state, account, group, debt)
     return paid
 
@@ -262,7 +263,7 @@ def pay_late(state: State, group: int, amount: int) -> None:
         return
     _count(state, fund_gauge(group), amount)
     _count(state, arrears_gauge(group), amount)
-    post(state, uncovered_id(group), fund_id(group), amount, VENUE_ASSET, Cause.ARREARS, NONE)
+    post(state, uncovered_id(group), fund_id(group), amount, asset_of_group(state, group), Cause.ARREARS, NONE)
 
 
 @kernel
@@ -274,10 +275,11 @@ def charge_trading_fee(state: State, account: int, market: int, amount: int) -> 
     """
     equity, _ = assess(state, account)
     charged = min(amount, max(0, equity)) if state.accounts[account].health < Health.DISTRESSED else 0
-    post(state, FEES, account, charged, VENUE_ASSET, Cause.TRADING_FEE, market)
-    group = 0 if market == NONE else state.markets[market].group
+    asset = asset_of(state, account)
+    post(state, FEES, account, charged, asset, Cause.TRADING_FEE, market)
+    group = first_group(state, account) if market == NONE else state.markets[market].group
     share = mul_div_floor(charged, state.rules[0].trading_fee_share_ppm, _PPM)
-    post(state, fund_id(group), FEES, share, VENUE_ASSET, Cause.TRADING_FEE, market)
+    post(state, fund_id(group), FEES, share, asset, Cause.TRADING_FEE, market)
     touch(state, account)
 
 
@@ -297,4 +299,4 @@ def contribute(state: State, position: int, lots_before: int) -> None:
     opened = initial_margin_of(state, market, lots, others, ticks) - initial_margin_of(state, market, kept, others, ticks)
     equity, maintenance = assess(state, account)
     charged = min(mul_div_floor(max(0, opened), share_ppm, _PPM), max(0, equity - maintenance))
-    post(state, fund_id(group), account, charged, VENUE_ASSET, Cause.CONTRIBUTION, market)
+    post(state, fund_id(group), account, charged, asset_of(state, account), Cause.CONTRIBUTION, market)

@@ -186,10 +186,9 @@ def let_wait(state: State, turn: int, market: int, count: int, is_asked: bool) -
     if whole == 0 or not is_asked:
         return
     for place in range(count):
-        gap = _gap_of(state, place, market)
-        if gap > 0:
+        if _gap_of(state, place, market) > 0:
             give_way(state, state.columns[JOINT_ACCOUNT, place], market, group, whole)
-            if waits_for_reservation(state, turn, position_at(state, place, market), gap, True):
+            if waits_for_reservation(state, turn, position_at(state, place, market), whole):
                 state.columns[TURN_OUTCOME, state.columns[JOINT_PLACE, place]] = Outcome.WAIT
 
 

@@ -14,8 +14,8 @@ Rules: R6.2.1.
 from __future__ import annotations
 
 from backstop.compiled import kernel, unit
+from backstop.core.assets import asset_of
 from backstop.core.columns import NETTED_CLAIM, NETTED_EVENT, NETTED_REST, NETTED_SPARE, OWNER_FIRST
-from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.events import NONE, Cause, Health
 from backstop.core.fill_debts import take_from_winners
 from backstop.core.ledger import post
@@ -53,7 +53,7 @@ def _net_once(state: State, account: int, deficit: int, spares_release: bool) ->
                 if not spares_release:
                     # Its orders left on the strength of what now goes: no atom is spent twice.
                     cancel_orders_of(state, other)
-                post(state, account, other, given, VENUE_ASSET, Cause.NETTING, NONE)
+                post(state, account, other, given, asset_of(state, account), Cause.NETTING, NONE)
                 deficit -= given
                 touch(state, other)
         if deficit > 0:

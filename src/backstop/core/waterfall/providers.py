@@ -10,10 +10,10 @@ from backstop.compiled import inlined, kernel
 from backstop.core.contracts import closing, notional_at_mark, value_at_mark
 from backstop.core.events import NEVER_NS, NONE, Health, Operator, ProviderStatus
 from backstop.core.interest import others_lots
-from backstop.core.ledger import position_of
 from backstop.core.margin import assess, gross_notional, initial_after, initial_margin
 from backstop.core.outbox import emit_provider
 from backstop.core.places import commitment_row
+from backstop.core.position_rows import has_rows, needs_row, position_of
 from backstop.core.search import largest_that
 from backstop.core.state import State
 from backstop.core.units import compare_products, mul_div_floor
@@ -201,7 +201,7 @@ def _promised_lots(state: State, provider: int, position: int) -> int:
 
 @kernel
 def _has_row(state: State, account: int, market: int) -> bool:
-    return state.engine[0].positions_now < len(state.positions) or position_of(state, account, market) != NONE
+    return not needs_row(state, account, market) or has_rows(state, 1)
 
 
 @kernel

@@ -9,7 +9,8 @@ Rules: R5.5.
 
 from __future__ import annotations
 
-from backstop.compiled import kernel, unit
+from backstop.compiled import inlined, kernel, unit
+from backstop.core.assets import asset_of, has_one_asset
 from backstop.core.columns import (
     PARKED,
     ROUND_ACCOUNT,
@@ -46,10 +47,16 @@ from backstop.core.waterfall.takeover import fail_offers
 __all__ = ["end_wait", "run_rounds"]
 
 
+@inlined
+def _asset_at(state: State, place: int) -> int:
+    """Return the asset of the account at a place of the round."""
+    return asset_of(state, state.columns[ROUND_ACCOUNT, place])
+
+
 @kernel
 def _is_before(state: State, left: int, right: int) -> bool:
-    """Return whether one place of the round comes before another: lower E / M (M = 0 first), larger
-    M, lower id.
+    """Return whether one place of the round comes before another: lower E / M (M = 0 first), lower asset,
+    larger M, lower id.
     """
     equity, maintenance = state.columns[ROUND_EQUITY], state.columns[ROUND_MAINTENANCE]
     if (maintenance[left] == 0) != (maintenance[right] == 0):
@@ -58,6 +65,10 @@ def _is_before(state: State, left: int, right: int) -> bool:
         order = compare_products(equity[left], maintenance[right], equity[right], maintenance[left])
         if order != 0:
             return order < 0
+    mine, others = _asset_at(state, left), _asset_at(state, right)
+    if mine != others:
+        return mine < others
+    if maintenance[left] != 0:
         if maintenance[left] != maintenance[right]:
             return maintenance[left] > maintenance[right]
     return state.columns[ROUND_ACCOUNT, left] < state.columns[ROUND_ACCOUNT, right]
@@ -65,15 +76,41 @@ def _is_before(state: State, left: int, right: int) -> bool:
 
 @kernel
 def _lacks_more(state: State, left: int, right: int) -> bool:
-    """Return whether one place of the round comes before another in an event that fills up: lower E,
-    larger M, lower id.
+    """Return whether one place of the round comes before another in an event that fills up: lower asset,
+    lower E, larger M, lower id.
     """
+    mine, others = _asset_at(state, left), _asset_at(state, right)
+    if mine != others:
+        return mine < others
     equity, maintenance = state.columns[ROUND_EQUITY], state.columns[ROUND_MAINTENANCE]
     if equity[left] != equity[right]:
         return equity[left] < equity[right]
     if maintenance[left] != maintenance[right]:
         return maintenance[left] > maintenance[right]
     return state.columns[ROUND_ACCOUNT, left] < state.columns[ROUND_ACCOUNT, right]
+
+
+@kernel
+def _is_earlier_in_asset(state: State, left: int, right: int) -> bool:
+    """Return whether one place of the round comes before another by place in their assets' own orders."""
+    places = state.columns[ROUND_EQUITY]
+    if places[left] != places[right]:
+        return places[left] < places[right]
+    return _asset_at(state, left) < _asset_at(state, right)
+
+
+@kernel
+def _mix_assets(state: State, count: int) -> None:
+    """Let one of each asset come in turn: the round is in order of asset now. What accounts lack in one
+    asset says nothing of what they lack in another.
+    """
+    order, asset, first = state.columns[ROUND_ORDER], NONE, 0
+    for place in range(count):
+        if _asset_at(state, order[place]) != asset:
+            asset, first = _asset_at(state, order[place]), place
+        # The equity has done its part.
+        state.columns[ROUND_EQUITY, order[place]] = place - first
+    merge_sort(_is_earlier_in_asset, state, order, state.columns[ROUND_MERGE], count)
 
 
 @kernel
@@ -84,6 +121,8 @@ def _sort_round(state: State, first: int, count: int, is_by_lack: bool) -> None:
     order = state.columns[ROUND_ORDER]
     if is_by_lack:
         merge_sort(_lacks_more, state, order, state.columns[ROUND_MERGE], count)
+        if not has_one_asset(state):
+            _mix_assets(state, count)
     else:
         merge_sort(_is_before, state, order, state.columns[ROUND_MERGE], count)
     for place in range(count):

@@ -11,6 +11,7 @@ later holds above its target. Rules: R6.9.
 from __future__ import annotations
 
 from backstop.compiled import inlined, kernel, unit
+from backstop.core.assets import asset_of_group
 from backstop.core.columns import (
     ACCOUNT_FREE,
     CLAIM,
@@ -50,15 +51,15 @@ from backstop.core.columns import (
     TURN_ACCOUNT,
     TURN_OUTCOME,
 )
-from backstop.core.contract_terms import VENUE_ASSET
 from backstop.core.contracts import exposure_at_mark, settlement_asset, value_at_mark
 from backstop.core.drawdown import shift_peaks
 from backstop.core.events import NEVER_NS, NONE, Cause, Health, SocialisePolicy
-from backstop.core.ledger import balance_of, position_of, post
+from backstop.core.ledger import balance_of, post
 from backstop.core.margin import assess
 from backstop.core.monitor import touch
 from backstop.core.outbox import effects_left, emit_haircut
 from backstop.core.places import clearing_id, fund_id, uncovered_id
+from backstop.core.position_rows import position_of
 from backstop.core.results import event_gain, is_of_losing_side, lower_base, note_gain, result_of
 from backstop.core.sorting import sort_places
 from backstop.core.stages import Outcome
@@ -440,7 +441,7 @@ def _recover_from(state: State, group: int) -> None:
     split_by_largest_remainder(paid, claims, parts, remainders, heap, count)
     for place in range(count):
         if parts[place] > 0:
-            post(state, claimants[place], fund_id(group), parts[place], VENUE_ASSET, Cause.RECOVERY, NONE)
+            post(state, claimants[place], fund_id(group), parts[place], asset_of_group(state, group), Cause.RECOVERY, NONE)
             change_claim(state, claimants[place], group, -parts[place])
     shift_peaks(state, group, -paid)
     for place in range(count):

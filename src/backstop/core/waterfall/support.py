@@ -40,16 +40,14 @@ def available_for_gap(state: State, account: int, market: int, is_asked: bool) -
 
 
 @kernel
-def waits_for_reservation(state: State, turn: int, position: int, gap: int, is_asked: bool) -> bool:
-    """Return whether the account now waits: its fund cannot pay the gap, and reserves what would
-    pay more of it.
+def waits_for_reservation(state: State, turn: int, position: int, whole: int) -> bool:
+    """Return whether the account now waits: its fund cannot pay ``whole``, what all insolvent accounts
+    lack in the market, and reserves what would pay more of it.
     """
     row = state.positions[position]
-    if not is_asked or gap == 0:
-        return False
     group = state.markets[row.market].group
     available = available_atoms(state, row.account, group, row.market)
-    if available >= gap or available >= free_atoms(state, row.account, group, row.market):
+    if available >= whole or available >= free_atoms(state, row.account, group, row.market):
         return False
     return wait_interval(state, turn, row.account)
 

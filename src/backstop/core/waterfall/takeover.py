@@ -14,11 +14,12 @@ from backstop.core.columns import OFFER_CAP, OFFER_LOTS, OFFER_PROVIDER, OFFER_W
 from backstop.core.contracts import closing, closing_cash, notional_at_mark
 from backstop.core.doubt import may_force
 from backstop.core.events import NEVER_NS, NONE, Answer, Cause, Health
-from backstop.core.ledger import close_lots, open_position_row, trade
+from backstop.core.ledger import close_lots, trade
 from backstop.core.margin import assess, margin_after, restores, zero_cash
 from backstop.core.monitor import touch, update_health
 from backstop.core.orders import cancel_excess, cancel_order, close_order, is_place_free, join_offers, open_order, order_side, reserve
 from backstop.core.outbox import emit_offer, emit_takeover
+from backstop.core.position_rows import open_position_row
 from backstop.core.rows import TAKEOVER_OFFER
 from backstop.core.search import largest_that
 from backstop.core.stages import Outcome
