@@ -172,7 +172,7 @@ def alone() -> list[Certificate]:
 
 def faults(rows: list[Effect] | tuple[Effect, ...], factor: int) -> set[CertificateFault]:
     """Return the kinds of fault found."""
-    return {finding.code for finding in check_certificate(array(rows), 0, LinearContract(factor))}
+    return {finding.code for finding in check_certificate(array(rows), 0, LinearContract(factor), 0)}
 
 
 def test_harvest_has_every_kind() -> None:

@@ -71,7 +71,7 @@ def _record_damaged(rng: Random, path: Path) -> None:
 #: Columns by table, beside the key of a row.
 _TABLES = {
     "manifest": ("key", "value"),
-    "names": ("kind", "id", "name"),
+    "names": ("batch", "kind", "id", "name"),
     "batches": ("first_seq", "last_seq", "events_count", "effects_count", "events", "effects", "chain", "digest", "snapshot"),
     "marks": ("place", "batches", "events", "effects", "chain", "digest"),
     "snapshots": ("part",),
@@ -79,7 +79,7 @@ _TABLES = {
     "records": ("batch", "text", "chain"),
     "stops": ("events", "error"),
 }
-_ORDER = {"manifest": "key", "names": "kind, id", "batches": "number", "marks": "place", "snapshots": "place"}
+_ORDER = {"manifest": "key", "names": "batch, kind, id", "batches": "number", "marks": "place", "snapshots": "place"}
 _ORDER |= {"opening": "place", "records": "number", "stops": "batch"}
 
 
@@ -207,7 +207,7 @@ def _check_read(reader: Reader, whole: Content) -> list[str]:
         read = [(batch.number, batch.events.tobytes(), batch.effects.tobytes()) for batch in batches]
         if read != [(row[0], *row[5:7]) for row in whole[2]]:
             raise Found("other events or effects were read than were written")
-        if [name.encode() for name in (*names.accounts, *names.owners)] != [row[2] for row in whole[1]]:
+        if [name.encode() for name in (*names.accounts, *names.owners)] != [row[3] for row in whole[1]]:
             raise Found("other names were read than were written")
     else:
         with suppress(JournalDamaged):

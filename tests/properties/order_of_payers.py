@@ -75,8 +75,8 @@ def adl_is_as_planned(moment: Moment) -> Findings:
     if moment.effect.kind != F.ADL_PLAN or not is_plan_start(moment.rows, moment.place):
         return
     plan, mirror = moment.effect, moment.mirror
-    contract = mirror.rules.markets[plan.market].contract
-    yield from (str(finding) for finding in check_certificate(moment.rows, moment.place, contract))
+    market = mirror.rules.markets[plan.market]
+    yield from (str(finding) for finding in check_certificate(moment.rows, moment.place, market.contract, market.settlement_asset))
     rows = _rows_of_plan(moment)
     plans = [row for row in rows if row.kind == F.ADL_PLAN]
     wave = Wave(plan.market, defaulters_of_rows(moment, plans, [row for row in rows if row.kind == F.ADL_SCALE]), ())

@@ -234,8 +234,9 @@ def _outcome_of(past: Past, policy: AdlPolicy, effects: EffectArray) -> Outcome:
     plans = _asking(effects)
     for first, end in plans:
         plan = AdlPlanEffect(effects[first])
-        contract = past.rules.markets[plan.market].contract
-        findings += map(str, check_certificate(effects, first, contract))
+        market = past.rules.markets[plan.market]
+        contract = market.contract
+        findings += map(str, check_certificate(effects, first, contract, market.settlement_asset))
         rows = effects[first:end]
         closed = list(AdlPlanEffect.each(rows))
         lots_closed, cash_received = sum(each.lots for each in closed), sum(each.cash for each in closed)

@@ -146,8 +146,9 @@ def _certificate(scene: Scene, fact: Fact, first: int) -> None:
     """Check the wave's certificate; a wave is the same for all who are in it."""
     known = scene.shared.certificate_faults
     if first not in known:
-        contract = scene.rules.markets[scene.rows[first]["market"]].contract
-        known[first] = [str(fault) for fault in check_certificate(scene.effects, first, contract)]
+        market = scene.rules.markets[scene.rows[first]["market"]]
+        found = check_certificate(scene.effects, first, market.contract, market.settlement_asset)
+        known[first] = [str(fault) for fault in found]
     faults = known[first]
     fact.values["certificate"] = faults or "sound"
     fact.because.append("certificate: sound" if not faults else f"certificate: {'; '.join(faults)}")

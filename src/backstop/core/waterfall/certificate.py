@@ -437,14 +437,15 @@ def plan_starts(effects: EffectArray) -> list[int]:
     return [place for place in np.flatnonzero(effects["kind"] == EffectKind.ADL_PLAN).tolist() if is_plan_start(effects, place)]
 
 
-def check_certificate(effects: EffectArray, first: int, contract: Contract | None = None) -> list[Finding]:
+def check_certificate(effects: EffectArray, first: int, contract: Contract | None = None, asset: int | None = None) -> list[Finding]:
     """Return all that is wrong with the certificate whose first ADL_PLAN is ``effects[first]``; nothing
     when it is sound.
 
     The ``contract`` of the market is in no effect; with it the cash is also compared
     with the mark value: equal for a solvent account, beyond it by what the fund leaves of the gap
     for an insolvent one. Values that are rounded are compared as exact fractions, with an atom for each
-    rounding. Without it a linear contract is assumed.
+    rounding. Without it a linear contract is assumed. Nor is the market's ``asset``: without it all
+    postings must be in the same one.
     """
     if effects["kind"][first] != EffectKind.ADL_PLAN:
         return [Finding(CertificateFault.ROWS, f"kind {effects['kind'][first]} at {first} is no ADL_PLAN")]
@@ -508,7 +509,7 @@ def check_certificate(effects: EffectArray, first: int, contract: Contract | Non
         else:
             found += _check_proportions(part.name, part.shares_before, part.hidden, part.eta, part.hidden_on_line)
     found += _check_cash(whole, fills, _is_linear(contract))
-    found += _check_trades(whole, fills, rows[place:])
+    found += _check_trades(whole, fills, rows[place:], _asset_of(rows[place:]) if asset is None else asset)
     return found
 
 
@@ -1108,14 +1109,14 @@ def _check_cash(whole: _Whole, fills: list[_Fill], is_linear: bool) -> Findings:
         yield from _check_remainders(fault, "cash", shares, lots)
 
 
-def _check_trades(whole: _Whole, fills: list[_Fill], rows: list[_Row]) -> Findings:
+def _check_trades(whole: _Whole, fills: list[_Fill], rows: list[_Row], asset: int) -> Findings:
     """Check the trades, the defaulters' first, each followed by the posting of what it realised;
     then the payments.
     """
     first, price_ticks = whole.first, whole.first.mark_ticks if whole.is_crossing else 0
     expected = [(part.plan.account, NONE, part.plan.lots, part.plan.cash) for part in whole.parts]
     expected += [(fill.account, first.account, fill.lots, fill.cash) for fill in fills]
-    place, asset = 0, _asset_of(rows)
+    place = 0
     for holder, counterpart, lots, cash in expected:
         wanted = _Row(first.seq, EffectKind.TRADE, Cause.ADL, first.market, holder, counterpart, lots, price_ticks, cash, 0)
         if place >= len(rows) or rows[place]._replace(value=0) != wanted:
