@@ -293,8 +293,9 @@ class Reader:
         return Names(_in_a_row("account", named), _in_a_row("owner", named), named["market"], named["provider"])
 
     def _things_max(self, kind: str) -> int:
-        """Return how many of a kind there may be."""
-        return self.manifest.limits.accounts_max if kind in ("account", "owner") else 1 << 31
+        """Return how many of a kind there may be. Limits that no engine has are another check's to name."""
+        accounts_max = self.manifest.limits.accounts_max
+        return accounts_max if kind in ("account", "owner") and accounts_max > 0 else 1 << 31
 
     def renamed(self) -> tuple[dict[int, str], dict[int, str]]:
         """Return the markets and the providers that are called otherwise than in the venue file, by
