@@ -282,8 +282,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "those-who-lack-most-have-room",
         "engine",
-        "in_order = by_lack if is_filling(state) or not has_room(state, accounts) else by_urgency",
-        "in_order = by_lack if is_filling(state) else by_urgency",
+        "!= turn}\n    in_order = by_lack if is_filling(state) or not has_room(state, accounts)",
+        "!= turn}\n    in_order = by_lack if is_filling(state)",
     ),
     Mutation("the-level-that-was-newest-wins", "breakers", "if 2 * breaker.held_for < length or", "if 2 * breaker.held_for > length or"),
     Mutation(
