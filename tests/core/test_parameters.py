@@ -7,8 +7,8 @@ from typing import get_type_hints
 import pytest
 
 from backstop.core import instruments
-from backstop.core.instruments import CloseoutRules, LimitRules, MarketRules, VenueRules
-from backstop.core.parameter_table import PARAMETERS, Scope, listed, venue_values
+from backstop.core.instruments import CloseoutRules, CommitmentRules, LimitRules, MarketRules, ProviderRules, TierRules, VenueRules
+from backstop.core.parameter_table import PARAMETERS, Scope, changed, listed, value_at, venue_values
 from backstop.core.parameters import NO_CAP, PPM, Moves, Unit, check_values, parameters_of
 from backstop.core.rows import ASSET, MARKET, RULES, TIER
 
@@ -70,3 +70,11 @@ def test_what_is_out_of_bounds_is_named(rows: int, place: str, words: str) -> No
     check_values(LimitRules(), place)
     with pytest.raises(ValueError, match=rf"^{words}: must be 1 to {1 << 28}$".replace("[", r"\[")):
         check_values(LimitRules(orders_max=rows), place)
+
+
+def test_every_rule_is_read_and_changed_at_its_place() -> None:
+    provider = ProviderRules(commitments=((CommitmentRules(), CommitmentRules()),))
+    rules = VenueRules(markets=(MarketRules(1, 100, 100, (TierRules(0, 2, 1),), (0,), 0),), providers=(provider,))
+    for number, rule in PARAMETERS.items():
+        value = rule.parameter.high if value_at(rules, number) != rule.parameter.high else rule.parameter.low
+        assert value_at(changed(rules, number, value=value), number) == value, rule.key

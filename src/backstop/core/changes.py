@@ -33,7 +33,19 @@ from backstop.core.state import State
 from backstop.core.units import mul_div_floor
 from backstop.core.waits import wake_by
 
-__all__ = ["CHANGE_NUMBER", "CHANGE_VALUE", "apply_parameter", "give_notice", "next_change_ns", "parameter_refusal", "run_changes"]
+__all__ = [
+    "CHANGE_ENTRY",
+    "CHANGE_FROM_NS",
+    "CHANGE_MARKET",
+    "CHANGE_NUMBER",
+    "CHANGE_PART",
+    "CHANGE_VALUE",
+    "apply_parameter",
+    "give_notice",
+    "next_change_ns",
+    "parameter_refusal",
+    "run_changes",
+]
 
 #: Columns of ``State.changes``.
 CHANGE_NUMBER, CHANGE_MARKET, CHANGE_ENTRY, CHANGE_PART, CHANGE_VALUE, CHANGE_FROM_NS = 0, 1, 2, 3, 4, 5

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from itertools import zip_longest
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, assert_never
 
 from backstop.core.events import NONE
 from backstop.core.instruments import (
@@ -232,6 +232,8 @@ def value_at(rules: VenueRules, number: int, *, market: int = 0, entry: int = 0,
     match rule.scope:
         case Scope.VENUE:
             group = getattr(rules, rule.group) if rule.group else rules
+        case Scope.ASSET:
+            group = rules.assets[entry]
         case Scope.GROUP:
             group = rules.funds[entry]
         case Scope.MARKET:
@@ -242,6 +244,8 @@ def value_at(rules: VenueRules, number: int, *, market: int = 0, entry: int = 0,
             group = rules.providers[entry]
         case Scope.COMMITMENT:
             group = rules.providers[entry].commitments[part // 2][part % 2]
+        case _:
+            assert_never(rule.scope)
     return int(getattr(group, rule.parameter.name))
 
 

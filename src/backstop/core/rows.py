@@ -144,7 +144,6 @@ RESULT = _row(
 #: the epoch in which it was held last, plus 1 (0: it is held, or free); the next free row.
 BEFORE_IN_MARKET, FLAT_BEFORE, FLAT_AFTER, FLAT_EPOCH, FREE_AFTER = 0, 1, 2, 3, 4
 LINK_COLUMNS = 5
-#: Columns of ``State.returns``.
 #: Rows of ``State.noted``, four a group: noted gain, gains that left, the epoch in which they did, and
 #: what of the hole is owed, in parts of the fund's ``owed_sum``.
 NOTED, GONE, GONE_EPOCH, OWED = 0, 1, 2, 3

@@ -188,8 +188,8 @@ class Engine:
         for kind, names in given.items():
             coming |= {(kind, number): Name(kind, number, name) for number, name in (names or {}).items()}
         try:
-            self._names = checked_names(coming.values())
-        except (ValueError, TypeError) as error:
+            self._names = checked_names(coming.values(), len(self._state.accounts))
+        except ValueError as error:
             raise EngineError(str(error)) from error
 
     @property

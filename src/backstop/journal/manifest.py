@@ -65,23 +65,33 @@ class Names(NamedTuple):
                 yield Name(kind, identifier, name)
 
 
-def checked_names(names: Iterable[Name]) -> tuple[Name, ...]:
-    """Return names that come with one batch, ordered by kind and id.
+def checked_names(names: Iterable[Name], accounts_max: int) -> tuple[Name, ...]:
+    """Return names that come with one batch, ordered by kind and id; ``accounts_max`` is the venue's
+    limit, of accounts and of owners.
 
     Raises ``ValueError`` for what is no name, and where one thing has two.
     """
-    found = tuple(sorted(names))
-    for each in found:
+    given = tuple(names)
+    for each in given:
         if each.kind not in NAME_KINDS:
             raise ValueError(f"name of {each.kind!r} {each.id!r}: `kind` must be one of {', '.join(NAME_KINDS)}")
-        if type(each.id) is not int or not 0 <= each.id < 1 << 31:
-            raise ValueError(f"name of {each.kind} {each.id!r}: `id` must be a whole number from 0 to {(1 << 31) - 1}")
-        if type(each.name) is not str or not 1 <= len(each.name) <= NAME_MAX:
-            raise ValueError(f"name of {each.kind} {each.id}: {shown_name(str(each.name))!r}: must be text of 1 to {NAME_MAX} letters")
+        most = (accounts_max if each.kind in ("account", "owner") else 1 << 31) - 1
+        if type(each.id) is not int or not 0 <= each.id <= most:
+            raise ValueError(f"name of {each.kind} {each.id!r}: `id` must be a whole number from 0 to {most}")
+        if type(each.name) is not str or not 1 <= len(each.name) <= NAME_MAX or not _is_encodable(each.name):
+            raise ValueError(
+                f"name of {each.kind} {each.id}: {shown_name(ascii(each.name))}: must be text of 1 to {NAME_MAX} letters, in UTF-8"
+            )
+    found = tuple(sorted(given))
     for one, other in pairwise(found):
         if one[:2] == other[:2]:
             raise ValueError(f"{one.kind} {one.id} has two names in one batch: {shown_name(one.name)!r}, {shown_name(other.name)!r}")
     return found
+
+
+def _is_encodable(text: str) -> bool:
+    """Say whether text has no half of a surrogate pair, which no encoding writes."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
 class Opening(NamedTuple):

@@ -87,7 +87,7 @@ class Recorder:
         """Let names come with the batch that the next events are in. Raises ``ValueError`` for what is
         no name.
         """
-        self._names = list(checked_names([*self._names, *names]))
+        self._names = list(checked_names([*self._names, *names], len(self._state.accounts)))
 
     def apply(self, events: EventArray) -> EffectArray:
         """Let the engine take events, and record them; return their effects.

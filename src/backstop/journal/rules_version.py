@@ -12,7 +12,8 @@ from pathlib import Path
 
 __all__ = ["RULES_SHA256", "RULES_VERSION", "rules_sha256"]
 
-#: One more whenever the same event may have another effect than before.
+#: One more whenever the same event may have another effect than in the last release. Before the first
+#: release it stays: journals that were written between two releases are not promised to be worked out again.
 RULES_VERSION = 1
 #: ``rules_sha256`` of docs/rules when that number was last thought about.
 RULES_SHA256 = "4c913a7aaa304c75ba12708349ba9e629df5bca35efc5521df4477ac2a9cd2c4"

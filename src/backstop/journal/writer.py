@@ -261,7 +261,7 @@ class Journal:
         written.
         """
         self._check(events, effects, digest)
-        named = checked_names(names)
+        named = checked_names(names, self._manifest.limits.accounts_max)
         if named and not self._has_names:
             raise JournalError(f"journal `{self.path}` has schema {self._terms.schema}, which takes no names later: seal its segment first")
         event_bytes, effect_bytes = _data(events), _data(effects)
