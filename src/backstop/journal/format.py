@@ -47,7 +47,7 @@ APPLICATION_ID = 0x6261636B
 SCHEMA_VERSION = 4
 #: Number of the encoding that ``core.state.state_digest`` hashes: one more whenever R12
 #: changes. Digests of another encoding are not compared; the effects are.
-DIGEST_ENCODING = 11
+DIGEST_ENCODING = 12
 #: Larger pages spill out of the processor's near caches, smaller ones are more to note; measured
 #: with ``benchmarks.p5_durable``.
 PAGE_BYTES = 16384
