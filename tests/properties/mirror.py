@@ -575,7 +575,7 @@ class Mirror(State):
 
     def _take_health(self, effect: Effect) -> None:
         number, account = effect.account, self.accounts[effect.account]
-        account.health = effect.code
+        self.note_health(number, Health(effect.code))
         if effect.code == Health.INSOLVENT:
             for row in self.positions[number].values():
                 row.settled, row.most_lots = 0, abs(row.lots)

@@ -22,7 +22,7 @@ def noted_value(state: State, account: int, market: int) -> int:
 
 def gap_of_market(state: State, market: int) -> int:
     """What insolvent accounts lack in a market, at least 0."""
-    insolvent = [number for number in range(len(state.accounts)) if state.is_insolvent(number) and market in state.positions[number]]
+    insolvent = [number for number in state.insolvent if market in state.positions[number]]
     noted = sum(noted_value(state, number, market) for number in insolvent)
     lots = sum(state.positions[number][market].gap_lots for number in insolvent)
     return max(0, noted - state.contract(market).value_of(lots))

@@ -265,6 +265,8 @@ class State:
     rules: VenueRules
     markets: list[Market] = field(default_factory=list)
     accounts: list[Account] = field(default_factory=list)
+    #: Those that were INSOLVENT when they were last judged.
+    insolvent: set[int] = field(default_factory=set)
     #: Balances by ledger account, of WORLD, FEES and REMAINDER in the first asset; those in the others by
     #: asset and ledger account.
     ledger: dict[int, int] = field(default_factory=dict)
@@ -968,6 +970,14 @@ class State:
             for order in orders:
                 self.cancel(order)
 
+    def note_health(self, account_id: int, health: Health) -> None:
+        """Set the health of an account."""
+        self.accounts[account_id].health = health
+        if health == Health.INSOLVENT:
+            self.insolvent.add(account_id)
+        else:
+            self.insolvent.discard(account_id)
+
     def judge(self, account_id: int) -> None:
         """Compute equity, maintenance and health, and do what entering or leaving default asks."""
         account = self.accounts[account_id]
@@ -979,7 +989,7 @@ class State:
             new = standing.health_from(old)
         if new == old:
             return
-        account.health = new
+        self.note_health(account_id, new)
         self.emit(EffectKind.HEALTH, code=new, account=account_id, other=int(old), amount=standing.equity, value=standing.maintenance)
         if new == Health.HEALTHY:
             self.end_relief(account_id, sorted(self.positions[account_id]))
