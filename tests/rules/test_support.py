@@ -121,6 +121,21 @@ def test_adl_waits_for_money_that_is_only_reserved(side: int) -> None:
 
 
 @pytest.mark.parametrize("side", SIDES)
+def test_they_wait_for_what_all_of_them_lack(side: int) -> None:
+    """600 are free, and two accounts lack 500 each: enough for each alone, not for both (R6.3.10). They
+    wait for what is only reserved; the winners then pay nothing, where they would have paid 400.
+    """
+    scene, order, loser, winner = promised(side, 600)
+    other = scene.open(1_000)
+    scene.trade(other, 10, 1_000, other=winner, market=1)
+    assert support(scene.mark(850, 1)) == []
+    assert (scene.lots(loser, 1), scene.lots(other, 1)) == (10, 10)
+    effects = [*scene.fill(order, 60, 850), *scene.done(order), *scene.clock()]
+    assert support(effects) == [(SupportLimit.COVERED, Cause.SUPPORT, 500, 500)] * 2
+    assert scene.mirror.ledger[winner] == 10_000 + 2 * 1_500
+
+
+@pytest.mark.parametrize("side", SIDES)
 def test_it_waits_at_most_to_its_deadline(side: int) -> None:
     """Nobody answers the order: 20 s after the default began the counterparties bear what is
     reserved, and RESERVED says so.

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
 from backstop.core.events import NONE, Answer, BookSide, EffectKind, EventKind, Operator, Transfer, fund_of
 from backstop.core.instruments import VenueRules
-from backstop.core.parameter_table import PARAMETERS, ListedRule, Scope
+from backstop.core.parameter_table import PARAMETERS, ListedRule, Scope, value_at
 from backstop.reference.arithmetic import sign
 from backstop.reference.engine import Effect, Event, ReferenceEngine
 from backstop.reference.refusals import after_withdrawal, held_loss, held_margin
@@ -730,24 +729,8 @@ def _end_relief(writer: Writer) -> None:
 
 def _donated(rule: ListedRule, donor: VenueRules, market: int, entry: int, part: int) -> int | None:
     """Return what a rule is in another venue, where it has the place."""
-    name = rule.parameter.name
     try:
-        match rule.scope:
-            case Scope.VENUE:
-                group: Any = getattr(donor, rule.group) if rule.group else donor
-            case Scope.ASSET:
-                group = donor.assets[entry]
-            case Scope.MARKET:
-                group = donor.markets[market]
-            case Scope.TIER:
-                group = donor.markets[market].tiers[entry]
-            case Scope.GROUP:
-                group = donor.funds[entry]
-            case Scope.PROVIDER:
-                group = donor.providers[entry]
-            case Scope.COMMITMENT:
-                group = donor.providers[entry].commitments[part // 2][part % 2]
-        return int(getattr(group, name))
+        return value_at(donor, rule.number, market=market, entry=entry, part=part)
     except IndexError:
         return None
 
